@@ -1,0 +1,200 @@
+"""Running a check and judging it: engine, replay, coverage, comparison with what is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from checker.core.instance import Instance
+from checker.core.path import Path
+from checker.core.system import Property, PropertyKind
+from checker.core.trace import ReplayError, Trace, replay
+from checker.core.verdict import (
+    CheckResult,
+    Expectation,
+    Finding,
+    Limits,
+    Outcome,
+    PropertyVerdict,
+    Statistics,
+)
+from checker.coverage import never_executed
+from checker.explorer import Exploration, Strategy, explore
+from checker.lang.diagnostics import UserError, suggest
+from checker.lang.names import Model
+from checker.plan import Plan, make_instance
+from checker.search import Listener
+
+ENGINES = ("explorer",)
+"""The engines there are; `auto` takes the first that can do what is asked."""
+
+_BROKEN = (Outcome.VIOLATED, Outcome.BOUND)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How to search: strategy, limits, and for random walks seed, number and length.
+
+    `properties` restricts what is asked to the named ones, where there are any.
+    """
+
+    strategy: Strategy = "bfs"
+    limits: Limits = Limits()
+    seed: int = 0
+    walks: int = 100
+    walk_length: int = 1000
+    properties: tuple[str, ...] = ()
+
+
+class WrongPath(Exception):
+    """An engine claimed a counterexample that the reference semantics does not replay: our mistake."""
+
+    def __init__(self, instance: Instance, property: Property, path: Path, reason: ReplayError) -> None:
+        self.instance = instance
+        self.property = property
+        self.path = path
+        super().__init__(f"the explorer's path to {property.name} does not replay: {reason}")
+
+
+def run_check(model: Model, plan: Plan, run: Run, events: Listener | None = None) -> CheckResult:
+    """Do what a plan asks; raises UserError for a wrong model and WrongPath for a wrong engine."""
+    instance = make_instance(model, plan)
+    result = CheckResult(
+        model=model.file,
+        system=model.name,
+        check=plan.name,
+        engine="explorer",
+        instance=instance,
+        expectation=plan.expectation,
+        verdicts=(),
+        statistics=Statistics(),
+        limits=run.limits,
+        bug=plan.bug,
+        seed=run.seed if run.strategy == "random" else None,
+        strategy=run.strategy,
+    )
+    if plan.unsupported:
+        return _unsupported(result, plan)
+    asked, stop_on = _asked(instance, plan.expectation, run)
+    exploration = explore(
+        instance, asked, run.limits, strategy=run.strategy, seed=run.seed,
+        walks=run.walks, walk_length=run.walk_length, stop_on=stop_on, events=events,
+    )  # fmt: skip
+    verdicts = tuple(_verdicts(exploration))
+    result = replace(result, verdicts=verdicts, statistics=exploration.statistics)
+    findings = tuple(_findings(result, plan))
+    result = replace(result, findings=findings)
+    return replace(result, surprises=tuple(_surprises(result)))
+
+
+def _unsupported(result: CheckResult, plan: Plan) -> CheckResult:
+    properties = result.instance.system.properties
+    note = f"{plan.unsupported} are not supported yet"
+    verdicts = tuple(PropertyVerdict(p, Outcome.UNSUPPORTED, note=note) for p in properties)
+    return replace(result, verdicts=verdicts, statistics=Statistics(limit="unsupported"))
+
+
+# -- what is asked
+
+
+def _asked(
+    instance: Instance, expectation: Expectation, run: Run
+) -> tuple[tuple[Property, ...], frozenset[str] | None]:
+    """The properties to decide, and those whose violation ends the run (None: the first one).
+
+    Where failures are expected, other invariants are not asked: a state that
+    violates one is not explored further, and could hide what is expected.
+    """
+    properties = instance.system.properties
+    if run.properties:
+        properties = tuple(p for p in properties if _is_one_of(p, run.properties))
+        known = [p.name for p in instance.system.properties]
+        for name in run.properties:
+            if not any(_is_one_of(p, (name,)) for p in properties):
+                raise UserError.of("LZ208", f"there is no property '{name}'", hint=suggest(name, known))
+        return properties, None
+    if expectation.verdict != "fail":
+        return properties, None
+    targets = tuple(p for p in properties if _is_one_of(p, expectation.properties))
+    faults = tuple(p for p in properties if p.kind is PropertyKind.FAULT and p not in targets)
+    several = "assert" in expectation.properties
+    stop_on = None if several else frozenset(p.name for p in targets)
+    if not targets:
+        stop_on = frozenset()
+    return targets + faults, stop_on
+
+
+def _is_one_of(prop: Property, names: tuple[str, ...]) -> bool:
+    return prop.name in names or ("assert" in names and prop.name.startswith("assert: "))
+
+
+# -- what was found
+
+
+def _verdicts(exploration: Exploration) -> Iterator[PropertyVerdict]:
+    for result in exploration.results.values():
+        trace: Trace | None = None
+        if result.path is not None:
+            try:
+                trace = replay(exploration.instance, result.path, result.property)
+            except ReplayError as error:
+                raise WrongPath(exploration.instance, result.property, result.path, error) from error
+        yield PropertyVerdict(result.property, result.outcome, trace, result.note)
+
+
+def _findings(result: CheckResult, plan: Plan) -> Iterator[Finding]:
+    """What makes a pass worth nothing."""
+    broken = any(v.outcome in _BROKEN for v in result.verdicts)
+    if plan.expectation.verdict != "pass" or broken or not result.statistics.complete:
+        return
+    if result.statistics.transitions == 0:
+        yield Finding("LZ405", "there is nothing to check: no transition is possible", _place(result))
+        return
+    if not plan.allow_all:
+        yield from never_executed(result.instance.system, result.statistics.fired, plan.allowed)
+
+
+def _place(result: CheckResult) -> str:
+    return f"{result.model}:1:1"
+
+
+def _surprises(result: CheckResult) -> Iterator[str]:
+    """One sentence for each difference from what is expected."""
+    expectation, statistics = result.expectation, result.statistics
+    if expectation.verdict == "fail":
+        yield from _missing_failures(result)
+    else:
+        for verdict in result.verdicts:
+            name = verdict.property.name
+            match verdict.outcome:
+                case Outcome.VIOLATED | Outcome.BOUND:
+                    yield f"{name}: {verdict.outcome.value}"
+                case Outcome.UNREACHED:
+                    yield f"{name}: the cover is not reached in any state [LZ404]"
+                case Outcome.VACUOUS:
+                    yield f"{name}: its premise is not met in any state [LZ403]"
+                case _:
+                    pass
+        if result.findings:
+            count = len(result.findings)
+            yield f"{count} finding{'s' * (count != 1)}: part of the model never runs"
+    if expectation.states is not None and statistics.complete and statistics.states != expectation.states:
+        yield f"{statistics.states} states where {expectation.states} are expected"
+
+
+def _missing_failures(result: CheckResult) -> Iterator[str]:
+    expectation = result.expectation
+    for target in expectation.properties:
+        verdicts = [v for v in result.verdicts if _is_one_of(v.property, (target,))]
+        failed = [v for v in verdicts if v.outcome in _BROKEN]
+        if not failed:
+            found = verdicts[0].outcome.value if verdicts else "cannot fail: nothing in this configuration could violate it"
+            undecided = verdicts and verdicts[0].outcome in (Outcome.HOLDS_TO, Outcome.UNKNOWN)
+            if not (undecided and result.statistics.limit):
+                yield f"{target}: expected to fail, but {found}"
+        elif expectation.steps is not None and (steps := _steps(failed)) != expectation.steps:
+            yield f"{target}: fails in {steps} steps where {expectation.steps} are expected"
+
+
+def _steps(verdicts: list[PropertyVerdict]) -> int | None:
+    return min((len(v.trace.steps) for v in verdicts if v.trace is not None), default=None)

@@ -1,0 +1,249 @@
+"""The command: a chain of stages for each thing that can be asked, and the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from checker.check import WrongPath, run_check
+from checker.core.printer import format_system
+from checker.core.verdict import CheckResult, ExitCode, Limits, Outcome
+from checker.explorer import state_graph
+from checker.lang.diagnostics import CODES, UserError, suggest
+from checker.lang.names import load_model
+from checker.lang.parser import Parser
+from checker.options import overrides_of, parse_arguments, run_of
+from checker.plan import Overrides, make_instance, plans
+from checker.report.diagnostics import render_diagnostics
+from checker.report.itf import itf_record
+from checker.report.jsonfmt import result_record, trace_record
+from checker.report.output import write_json, write_text
+from checker.report.progress import Progress
+from checker.report.text import render_email, render_result, render_suite, render_trace
+from checker.rerun import load_trace, rerun
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    try:
+        status = _command(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+        return int(status)
+    except UserError as error:
+        _say(render_diagnostics(error))
+        return ExitCode.USAGE
+    except BrokenPipeError:
+        # the reader has gone (`| head`): nothing more to say, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.EXPECTED
+    except OSError as error:
+        place = f" '{error.filename}'" if error.filename else ""
+        _say(f"lzcheck: error: cannot write{place}: {error.strerror or error} [LZ603]\n")
+        return ExitCode.USAGE
+    except KeyboardInterrupt:
+        _say("lzcheck: interrupted\n")
+        return ExitCode.LIMIT
+    except (MemoryError, RecursionError) as error:
+        what = "out of memory" if isinstance(error, MemoryError) else "the model is nested too deeply"
+        _say(f"lzcheck: error: {what} [LZ601]\n")
+        return ExitCode.LIMIT if isinstance(error, MemoryError) else ExitCode.USAGE
+    except WrongPath as error:
+        _say(f"lzcheck: internal error: {error} [LZ901]\n{_saved(error)}")
+        return ExitCode.INTERNAL
+    except Exception:
+        _say(f"lzcheck: internal error [LZ901]\n{traceback.format_exc()}Please report this with the model.\n")
+        return ExitCode.INTERNAL
+
+
+def _command(arguments: Sequence[str]) -> ExitCode:
+    if "--version" in arguments:
+        print(f"lzcheck {metadata.version('lzcheck')}")
+        return ExitCode.EXPECTED
+    options = parse_arguments(arguments)
+    match options.command:
+        case "check":
+            return _check(options)
+        case "suite":
+            return _suite(options)
+        case "graph":
+            return _graph(options)
+        case "replay":
+            return _replay(options)
+        case _:
+            return _explain(options.code)
+
+
+# -- checks
+
+
+def _check(options: argparse.Namespace) -> ExitCode:
+    model = load_model(options.model)
+    wanted = None if options.all else options.check or ()
+    chosen = plans(model, wanted, overrides_of(options))
+    if options.dump_system:
+        for plan in chosen:
+            print(format_system(make_instance(model, plan).system), end="")
+        return ExitCode.EXPECTED
+    run = run_of(options)
+    results = []
+    with Progress(sys.stderr) as progress:
+        for plan in chosen:
+            results.append(run_check(model, plan, run, progress))
+    _write_files(options, results)
+    if options.json != "-":
+        if options.email:
+            print("\n".join(filter(None, (render_email(r) for r in results))), end="")
+        elif options.all:
+            print(render_suite(results), end="")
+        else:
+            print("\n".join(render_result(r) for r in results), end="")
+    return _worst(results)
+
+
+def _suite(options: argparse.Namespace) -> ExitCode:
+    parser, run = Parser(), run_of(options)
+    results: list[CheckResult] = []
+    failures: list[UserError] = []
+    with Progress(sys.stderr) as progress:
+        for path in _models(options.paths):
+            try:
+                model = load_model(path, parser)
+                results += [run_check(model, p, run, progress) for p in plans(model, None, Overrides())]
+            except UserError as error:
+                failures.append(error)
+    if options.json:
+        write_json(options.json, [result_record(r) for r in results])
+    if options.json != "-":
+        print(render_suite(results), end="")
+    for error in failures:
+        _say(render_diagnostics(error))
+    return ExitCode.USAGE if failures else _worst(results)
+
+
+def _models(paths: Sequence[str]) -> list[str]:
+    """The .lzm files named, and those in the folders named; libraries are no models."""
+    found: list[str] = []
+    for path in paths:
+        folder = Path(path)
+        if not folder.is_dir():
+            found.append(path)
+            continue
+        inside = [p for p in sorted(folder.rglob("*.lzm")) if not _is_library(p)]
+        if not inside:
+            raise UserError.of("LZ405", f"there is no model in '{path}'")
+        found += [str(p) for p in inside]
+    return found
+
+
+def _is_library(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = (line.strip() for line in file)
+        return next((x for x in first if x and not x.startswith("/")), "").startswith("library")
+
+
+def _write_files(options: argparse.Namespace, results: Sequence[CheckResult]) -> None:
+    if options.json:
+        write_json(options.json, [result_record(r) for r in results])
+    if not (options.trace or options.itf):
+        return
+    broken = [(r, v.trace) for r in results for v in r.verdicts
+              if v.trace is not None and v.outcome in (Outcome.VIOLATED, Outcome.BOUND)]  # fmt: skip
+    if not broken:
+        _say("lzcheck: note: there is no counterexample to save\n")
+        return
+    result, trace = broken[0]
+    if options.trace:
+        write_json(options.trace, trace_record(trace, model=result.model, check=result.check))
+    if options.itf:
+        write_json(options.itf, itf_record(trace, model=result.model))
+
+
+def _worst(results: Sequence[CheckResult]) -> ExitCode:
+    """A surprise before a limit before all as expected."""
+    codes = {r.exit_code for r in results}
+    for code in (ExitCode.SURPRISE, ExitCode.LIMIT):
+        if code in codes:
+            return code
+    return ExitCode.EXPECTED
+
+
+# -- other commands
+
+
+def _graph(options: argparse.Namespace) -> ExitCode:
+    from checker.report.graphfmt import FORMATS, render_graph  # networkx takes its time, and only graphs need it
+
+    form = Path(options.output).suffix.removeprefix(".")
+    if form not in FORMATS:
+        known = ", ".join(f".{f}" for f in FORMATS)
+        raise UserError.of("LZ206", f"'{options.output}': which format?", hint=f"end the name with {known}")
+    model = load_model(options.model)
+    (plan, *_) = plans(model, options.check or (), overrides_of(options))
+    limits = Limits(options.max_states, options.max_depth, options.time, options.memory_limit)
+    graph = state_graph(make_instance(model, plan), limits)
+    try:
+        text = render_graph(graph, form)
+    except ValueError as error:
+        raise UserError.of("LZ601", str(error), hint="limit it with --max-states or --max-depth") from None
+    write_text(options.output, text)
+    _say(f"{options.output}: {graph.number_of_nodes():,} states, {graph.number_of_edges():,} edges\n")
+    return ExitCode.EXPECTED
+
+
+def _replay(options: argparse.Namespace) -> ExitCode:
+    saved = load_trace(options.trace)
+    model = load_model(options.model or saved.model)
+    config = {name: _word(value) for name, value in saved.config.items() if name in model.configs}
+    overrides = Overrides(config, {name: str(size) for name, size in saved.sizes.items() if model.has_sort(name)})
+    names = (saved.check,) if saved.check in model.checks else ()
+    (plan, *_) = plans(model, names, overrides)
+    again = rerun(make_instance(model, plan), saved)
+    steps = len(saved.steps)
+    if again.trace is not None:
+        print(render_trace(again.trace), end="")
+        print(f"\nstill there: {saved.property} fails after the same {steps} steps")
+        return ExitCode.EXPECTED
+    if again.blocked is None:
+        print(f"gone: all {steps} steps can be made, and {saved.property} holds at their end")
+        return ExitCode.SURPRISE
+    step = saved.steps[again.blocked - 1]
+    print(f"blocked at step {again.blocked} of {steps}: {step.thread}: {step.label}")
+    for reason in again.reasons:
+        print(f"  {reason}")
+    return ExitCode.SURPRISE
+
+
+def _word(value: bool | int | str) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _explain(code: str) -> ExitCode:
+    if code.upper() not in CODES:
+        known = ", ".join(sorted(CODES))
+        raise UserError.of("LZ206", f"there is no code '{code}'", hint=suggest(code.upper(), CODES) or f"there are {known}")
+    print(f"{code.upper()}: {CODES[code.upper()]}")
+    return ExitCode.EXPECTED
+
+
+def _saved(error: WrongPath) -> str:
+    """Keep what is needed to repeat an internal error: the System and the path."""
+    name = "lzcheck-internal-error.txt"
+    choices = "\n".join(f"{c.action} {c.args}" for c in error.path.choices)
+    text = f"{error}\n\n{format_system(error.instance.system)}\npath from initial state {error.path.initial}:\n{choices}\n"
+    try:
+        write_text(name, text)
+    except OSError:
+        return "The System and the path could not be saved.\n"
+    return f"The System and the path are in {name}; please report them.\n"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text)
+
+
+

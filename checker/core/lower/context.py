@@ -1,0 +1,65 @@
+"""Who runs a piece of code: the thread it belongs to, and how that thread is named in the System."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from checker.core import system as y
+from checker.lang import types as t
+from checker.lang.source import NO_SPAN, Span
+
+IRQ = "irq"
+NMI = "nmi"
+INIT = "init"
+
+THIS_CPU = y.Param("this_cpu", "CPU")
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A thread as lowering sees it.
+
+    `self` is the index of its control variable and locals; `params` are the
+    action parameters that this index and the CPU are made of.  `lock_class`
+    and `holder` say how it is recorded as the holder of a lock; tasks hold
+    sleeping locks under their own name (`sleeper`).
+    """
+
+    name: str
+    kind: y.ThreadKind
+    params: tuple[y.Param, ...]
+    self: tuple[y.Param, ...]
+    this_cpu: y.Expr | None
+    lock_class: str
+    holder: y.Param | None
+    sleeper: y.Param | None
+    span: Span = NO_SPAN
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether the code runs in interrupt or NMI context."""
+        return self.kind in (y.ThreadKind.INTERRUPT, y.ThreadKind.NMI)
+
+
+@dataclass(slots=True)
+class Locals:
+    """The local variables of the threads, made as they are met."""
+
+    variables: dict[str, y.Var]
+    of: dict[str, set[str]] = field(default_factory=dict)  # by runner
+    _types: dict[str, t.Type] = field(default_factory=dict)
+
+    def name(self, runner: Runner, proc: str, local: str, type_: t.Type) -> str:
+        """The name of a local's variables: the same for every call of a proc by one thread."""
+        base = f"{runner.name}.{proc}.{local}" if proc else f"{runner.name}.{local}"
+        name, number = base, 1
+        while self._types.get(name, type_) != type_:
+            number += 1
+            name = f"{base}_{number}"
+        self._types[name] = type_
+        return name
+
+    def declare(self, runner: Runner, var: y.Var) -> None:
+        """A variable of a local of that runner."""
+        self.variables.setdefault(var.name, var)
+        self.of.setdefault(runner.name, set()).add(var.name)

@@ -1,0 +1,177 @@
+"""Inter-processor interrupts: requests, handlers, waiting.
+
+Each handler has one request slot per pair of CPUs, as a CPU has one call
+single data per target.  Queueing the requests of one call is one step: what a
+target does can be delayed at will, so nobody can tell that from queueing them
+one by one (kernel/smp.c, smp_call_function_many_cond()).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from checker.core import fold
+from checker.core import system as y
+from checker.core.lower import places
+from checker.core.lower.exprs import Bound, Env, plain
+from checker.core.lower.flow import Assign, Guard, Operation, Origin
+from checker.core.lower.shapes import Place, SetValue, Value
+from checker.lang import syntax as s
+from checker.lang import types as t
+from checker.lang.source import Span
+
+if TYPE_CHECKING:
+    from checker.core.lower.statements import Builder
+
+
+def request(handler: str, waited: bool) -> str:
+    """The variable `[to, from]` that says whether a request is pending."""
+    return f"{handler}.{'sync' if waited else 'async'}"
+
+
+def slot(handler: str, param: str, waited: bool) -> str:
+    """The variables `[to, from]` that hold an argument of a pending request."""
+    return f"{request(handler, waited)}.{param}"
+
+
+def call(b: Builder, st: s.IpiCall, env: Env, at: int) -> int | None:
+    """on_each_cpu_mask(): queue, run here if this CPU is in the mask, wait for the others."""
+    handler = b.typed.model.interrupts[st.handler.text]
+    cpu = b.exprs.this_cpu(env, st.span)
+    origin = b.origin(st)
+    if not st.nowait:
+        _must_have_irqs_on(b, at, st.span)
+    args, at = _arguments(b, handler, st.args, env, at, origin)
+    mask = _mask(b, st.mask, env)
+    queue = _queue(b, handler, args, mask, cpu, st.span, waited=True)
+    checks = b.checks()
+    outstanding: list[Operation] = [Guard(_none_pending(b, handler.name.text, True, mask, cpu))]
+    here = mask.contains((cpu,))
+    ends: list[int | None] = []
+    if here != y.FALSE:
+        ran = b.step(at, [*checks, *outstanding, Guard(here), *queue], origin, blocking=True, branch=_way(here, True))
+        ends.append(_run_here(b, handler, args, st, env, ran))
+    if here != y.TRUE:
+        ops = [*checks, *outstanding, Guard(fold.not_(here)), *queue]
+        ends.append(b.step(at, ops, origin, blocking=True, branch=_way(here, False)))
+    end = b.meet(ends, st.span)
+    if end is None or st.nowait:
+        return end
+    return wait(b, st.handler.text, replace(origin, label=f"wait for {st.handler}"), end)
+
+
+def send(b: Builder, st: s.IpiSend, env: Env, at: int) -> int:
+    """smp_call_function_many() without wait: queue on the other CPUs and go on."""
+    handler = b.typed.model.interrupts[st.handler.text]
+    cpu = b.exprs.this_cpu(env, st.span)
+    args, at = _arguments(b, handler, st.args, env, at, b.origin(st))
+    mask = _mask(b, st.mask, env)
+    queue = _queue(b, handler, args, mask, cpu, st.span, waited=False)
+    free = Guard(_none_pending(b, handler.name.text, False, mask, cpu))
+    return b.step(at, [*b.checks(), free, *queue], b.origin(st), blocking=True, step=True)
+
+
+def wait(b: Builder, handler: str, origin: Origin, at: int) -> int:
+    """Until every waited-for request of this CPU has been handled (csd_lock_wait())."""
+    _must_have_irqs_on(b, at, origin.span)
+    everybody = SetValue(("CPU",), lambda _: y.TRUE)
+    assert b.runner.this_cpu is not None
+    done = _none_pending(b, handler, True, everybody, b.runner.this_cpu)
+    return b.step(at, [*b.checks(), Guard(done)], origin, blocking=True)
+
+
+def _way(here: y.Expr, truth: bool) -> bool | None:
+    return None if here in (y.TRUE, y.FALSE) else truth
+
+
+def _mask(b: Builder, expr: s.Expr, env: Env) -> SetValue:
+    value = b.exprs.fit(b.exprs.value(expr, env), t.SetType(("CPU",)))
+    assert isinstance(value, SetValue)
+    return value
+
+
+def _must_have_irqs_on(b: Builder, at: int, span: Span) -> None:
+    if b.sections(at).irqs or b.runner.interrupt:
+        what = "waits for other CPUs with interrupts off"
+        b.exprs.require(y.FALSE, y.Fault("ipi_irqs_off", what), span)
+
+
+def _none_pending(b: Builder, handler: str, waited: bool, mask: SetValue, cpu: y.Expr) -> y.Expr:
+    to = y.Param(b.exprs.fresh("c"), "CPU")
+    pending = y.Read(request(handler, waited), (to, cpu), y.BOOL)
+    body = fold.implies(fold.and_((mask.contains((to,)), fold.ne(to, cpu))), fold.not_(pending))
+    return fold.quantify("forall", to.name, "CPU", body)
+
+
+def _arguments(
+    b: Builder, handler: s.InterruptDecl, args: tuple[s.Expr, ...], env: Env, at: int, origin: Origin
+) -> tuple[list[Bound], int]:
+    """The arguments' values; one that others could change meanwhile is first read into a local."""
+    values = []
+    for param, arg in zip(handler.params, args, strict=True):
+        type_ = b.exprs.resolver.resolve(param.type)
+        value = b.exprs.fit(b.exprs.value(arg, env), type_)
+        if not b.stable(value):
+            place = b.local(f"{handler.name}.{param.name}", type_)
+            at = b.step(at, [*b.checks(), *places.store(b.exprs, place, value, arg.span)], origin)
+            value = b.exprs.read(place, arg.span, env)
+        values.append(Bound(type_, value))
+    return values, at
+
+
+def _queue(
+    b: Builder, handler: s.InterruptDecl, args: list[Bound], mask: SetValue, cpu: y.Expr, span: Span, *, waited: bool
+) -> list[Operation]:
+    """A request on every other CPU of the mask."""
+    to = y.Param(b.exprs.fresh("c"), "CPU")
+    where = fold.and_((mask.contains((to,)), fold.ne(to, cpu)))
+    ops: list[Operation] = [Assign(request(handler.name.text, waited), (to, cpu), y.TRUE, (to,), where)]
+    for param, arg in zip(handler.params, args, strict=True):
+        place = Place(arg.type, slot(handler.name.text, param.name.text, waited), (to, cpu), shared=False)
+        assert not isinstance(arg.value, Place)
+        for op in places.store(b.exprs, place, arg.value, span):
+            assert isinstance(op, Assign)
+            ops.append(replace(op, binders=(to, *op.binders), where=fold.and_((where, op.where))))
+    return ops
+
+
+def _run_here(
+    b: Builder, handler: s.InterruptDecl, args: list[Bound], st: s.IpiCall, env: Env, at: int
+) -> int | None:
+    """The handler on the calling CPU, with interrupts off."""
+    frame = y.Frame(handler.name.text, kernel_of(handler), st.span)
+    inside = Env(env.this_cpu)
+    for param, arg in zip(handler.params, args, strict=True):
+        inside.names[param.name.text] = arg
+    end, _ = b.body(handler.body, ("irqs",), inside, at, frame)
+    return end
+
+
+def handler_params(
+    b: Builder, handler: s.InterruptDecl, waited: bool, cpu: y.Expr, source: Value
+) -> dict[str, Bound]:
+    """What the parameters of a handler stand for: the arguments in the request slot."""
+    names = {}
+    for param in handler.params:
+        type_ = b.exprs.resolver.resolve(param.type)
+        place = Place(type_, slot(handler.name.text, param.name.text, waited), (cpu, plain(source)), shared=False)
+        names[param.name.text] = Bound(type_, b.exprs.read(place, param.span, Env(cpu)))
+    return names
+
+
+def finish(b: Builder, handler: s.InterruptDecl, waited: bool, cpu: y.Expr, source: y.Expr) -> list[Operation]:
+    """A request has been handled (csd_unlock()): the slot is free again."""
+    ops: list[Operation] = [Assign(request(handler.name.text, waited), (cpu, source), y.FALSE)]
+    for param in handler.params:
+        type_ = b.exprs.resolver.resolve(param.type)
+        for leaf in b.exprs.shapes.leaves(type_, optional=True):
+            name = slot(handler.name.text, param.name.text, waited) + leaf.suffix
+            params = tuple(y.Param(b.exprs.fresh("e"), sort) for sort in leaf.index)
+            ops.append(Assign(name, (cpu, source, *params), leaf.default, params))
+    return ops
+
+
+def kernel_of(handler: s.InterruptDecl) -> str | None:
+    """The kernel function that a handler models."""
+    return next((a.args[-1] for a in handler.attributes if a.name == "kernel"), None)

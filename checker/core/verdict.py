@@ -1,0 +1,128 @@
+"""What can be said of a property, what is said of a check, and the exit status."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from checker.core.instance import Instance
+from checker.core.system import Property
+from checker.core.trace import Trace
+
+
+class Outcome(enum.Enum):
+    """A verdict on one property; the value is the word used in every output."""
+
+    HOLDS = "holds"  # in all reachable states
+    HOLDS_TO = "holds so far"  # in all states visited before a limit ended the run
+    VIOLATED = "violated"
+    REACHED = "reached"  # a cover
+    UNREACHED = "unreached"  # a cover, all states visited
+    VACUOUS = "vacuous"  # an invariant whose premise never held
+    BOUND = "bound reached"  # a bound of the model would be outgrown
+    UNKNOWN = "unknown"
+    UNSUPPORTED = "unsupported"
+
+
+class ExitCode(enum.IntEnum):
+    """The exit statuses of lzcheck."""
+
+    EXPECTED = 0  # every verdict is the expected one
+    SURPRISE = 1  # some verdict is not
+    USAGE = 2  # the model or the command line is wrong
+    LIMIT = 3  # a limit ended the run before an answer
+    INTERNAL = 4  # an error of lzcheck itself, or engines disagree
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to give up: None is no limit.  Memory in MiB of resident size, time in seconds."""
+
+    states: int | None = None
+    depth: int | None = None
+    seconds: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyVerdict:
+    """The verdict on one property; `trace` shows a violation or how a cover is reached."""
+
+    property: Property
+    outcome: Outcome
+    trace: Trace | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What an engine did.  `peak_memory` in MiB; `fired` counts transitions by action name."""
+
+    states: int = 0
+    transitions: int = 0
+    depth: int = 0
+    seconds: float = 0.0
+    peak_memory: float = 0.0
+    complete: bool = False
+    limit: str | None = None  # which limit ended the run: states, depth, seconds, memory, interrupted
+    fired: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that makes a green result worth nothing: never fired, never true."""
+
+    code: str  # LZ4xx
+    message: str
+    where: str  # file:line:column
+    statement: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a check expects: `verdict` is pass, fail, unsupported (for `proved`).
+
+    `properties` are those that must fail (names, or the text of an assertion), `steps` the
+    length of the shortest counterexample and `states` the number of states where given.
+    """
+
+    verdict: str = "pass"
+    properties: tuple[str, ...] = ()
+    steps: int | None = None
+    states: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """All there is to say of one check; every report is a rendering of this record."""
+
+    model: str  # the model's file as the user named it
+    system: str  # the model's name
+    check: str
+    engine: str
+    instance: Instance
+    expectation: Expectation
+    verdicts: tuple[PropertyVerdict, ...]
+    statistics: Statistics
+    limits: Limits
+    findings: tuple[Finding, ...] = ()
+    surprises: tuple[str, ...] = ()  # one sentence per difference from the expectation
+    reductions: tuple[str, ...] = ()
+    bug: str | None = None
+    seed: int | None = None
+    strategy: str = "bfs"
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0, 1 or 3, for this check alone: 3 where a limit came before the answer."""
+        if self.surprises:
+            return ExitCode.SURPRISE
+        if self.expectation.verdict == "fail" and self._failures_found:
+            return ExitCode.EXPECTED
+        return ExitCode.EXPECTED if self.statistics.complete else ExitCode.LIMIT
+
+    @property
+    def _failures_found(self) -> bool:
+        """Whether something that is expected to fail was found to fail (what was not is a surprise)."""
+        return any(v.outcome in (Outcome.VIOLATED, Outcome.BOUND) for v in self.verdicts)

@@ -1,0 +1,131 @@
+"""What is said of a wrong model: codes, and the records that carry them.
+
+Hundreds: 1 syntax, 2 names, 3 types, 4 smells and vacuity, 5 meaning at run
+time, 6 limits, 9 errors of lzcheck itself.  docs/errors.md is made from `CODES`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from checker.lang.source import NO_SPAN, SourceFile, Span
+
+CODES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "LZ101": "the text is not a model: something else was expected here",
+        "LZ102": "a character that the language does not know",
+        "LZ103": "the file cannot be read",
+        "LZ104": "the text ends too early",
+        "LZ201": "a name that nothing declares",
+        "LZ202": "a name that is declared twice",
+        "LZ203": "a file named by `use` that is not there",
+        "LZ204": "a proc that is declared but nowhere defined",
+        "LZ205": "procs, fns or files that need each other in a circle",
+        "LZ206": "a check that sets something the model does not have",
+        "LZ207": "a field that the object or record does not have",
+        "LZ208": "an expected failure of a property that the model does not have",
+        "LZ209": "an attribute that means nothing here",
+        "LZ301": "a value of one type where another is needed",
+        "LZ302": "an operator that these types do not have",
+        "LZ303": "something that cannot be assigned to",
+        "LZ304": "a call with the wrong number of arguments",
+        "LZ305": "a proc or primitive with effects inside an expression",
+        "LZ306": "a ghost variable that would influence a step",
+        "LZ307": "elements of an unordered sort compared for order",
+        "LZ308": "a value that must be known before the model runs",
+        "LZ309": "a statement that is not allowed here",
+        "LZ310": "a `gen` that is used as a number",
+        "LZ311": "a per-CPU variable without a CPU",
+        "LZ312": "interrupts, preemption or locks differ between two ways to this point",
+        "LZ313": "a type that cannot be used like this",
+        "LZ314": "a proc that may end without returning its value",
+        "LZ401": "a loop in which nothing happens",
+        "LZ402": "a statement that no reachable state can execute",
+        "LZ403": "an invariant whose premise never holds",
+        "LZ404": "a cover that is not reached",
+        "LZ405": "nothing to check: no states, no transitions or no properties",
+        "LZ406": "several shared accesses in one step",
+        "LZ501": "an expression without a value in a reachable state",
+        "LZ601": "a size or bound outside what is possible",
+        "LZ602": "something that this version does not support",
+        "LZ603": "a file that cannot be written",
+        "LZ604": "a trace that does not fit the model",
+        "LZ901": "an error of lzcheck itself",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A further place that explains an error."""
+
+    span: Span
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One thing that is wrong, where, and what to do about it."""
+
+    code: str
+    message: str
+    span: Span = NO_SPAN
+    notes: tuple[Note, ...] = ()
+    hint: str = ""
+    severity: str = "error"  # error, warning
+
+
+class UserError(Exception):
+    """The model, an option or a file is wrong: never a traceback, exit status 2.
+
+    `sources` are the texts that the diagnostics point into, by file name.
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic], sources: Mapping[str, SourceFile] | None = None) -> None:
+        self.diagnostics = tuple(diagnostics)
+        self.sources = dict(sources or {})
+        super().__init__("; ".join(d.message for d in self.diagnostics))
+
+    @classmethod
+    def of(cls, code: str, message: str, span: Span = NO_SPAN, *, hint: str = "") -> UserError:
+        """An error with one diagnostic."""
+        return cls([Diagnostic(code, message, span, hint=hint)])
+
+
+class Collector:
+    """Gathers the diagnostics of a stage; the same complaint is kept once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, Span], Diagnostic] = {}
+
+    def error(
+        self, code: str, message: str, span: Span, *, hint: str = "", notes: tuple[Note, ...] = ()
+    ) -> None:
+        """Record an error."""
+        self._found.setdefault((code, message, span), Diagnostic(code, message, span, notes, hint))
+
+    def warning(self, code: str, message: str, span: Span, *, hint: str = "") -> None:
+        """Record a warning."""
+        self._found.setdefault((code, message, span), Diagnostic(code, message, span, (), hint, "warning"))
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """What was found, in the order of the text."""
+        return tuple(
+            sorted(self._found.values(), key=lambda d: (d.span.file, d.span.line, d.span.column, d.code))
+        )
+
+    @property
+    def failed(self) -> bool:
+        """Whether any error was recorded."""
+        return any(d.severity == "error" for d in self._found.values())
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, sorted(set(known)), n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,554 @@
+"""Types of expressions: what they are, what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from checker.lang import syntax as s
+from checker.lang import types as t
+from checker.lang.diagnostics import Collector, Note, suggest
+from checker.lang.names import CPU, Model
+from checker.lang.primitives import PRIMITIVES, Primitive
+from checker.lang.resolve import ConfigValue, TypeResolver
+from checker.lang.scope import Local, Scope
+from checker.lang.source import Span
+
+BUILTIN_NAMES = ("this_cpu",)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where an expression stands.
+
+    `cpu`: there is a current CPU (false in properties).  `ghost`: ghost variables
+    may be read.  `step`: `next()` may be used.  `effects`: a call with effects may be the whole expression.
+    """
+
+    cpu: bool = True
+    ghost: bool = False
+    step: bool = False
+    effects: bool = False
+
+
+class ExprChecker:
+    """Gives every expression its type and reports what does not fit, without cascades."""
+
+    def __init__(self, model: Model, config: Mapping[str, ConfigValue], found: Collector) -> None:
+        self.model = model
+        self.found = found
+        self.resolver = TypeResolver(model, config, found)
+        self._var_types: dict[str, t.Type] = {}
+
+    # -- types of declared things
+
+    def var_type(self, name: str) -> t.Type:
+        """The type of a variable, without the CPU of a per-CPU one."""
+        if name not in self._var_types:
+            self._var_types[name] = self.resolver.resolve(self.model.vars[name].type)
+        return self._var_types[name]
+
+    # -- expressions
+
+    def expect(self, expr: s.Expr, wanted: t.Type, scope: Scope, context: Context) -> t.Type:
+        """Check that the expression can go where `wanted` is needed; its own type."""
+        got = self.type_of(expr, scope, context)
+        if not t.fits(got, wanted):
+            self.found.error("LZ301", f"expected {wanted}, but this is {_a(got)}", expr.span)
+        return got
+
+    def condition(self, expr: s.Expr, scope: Scope, context: Context) -> None:
+        """Check that the expression can be true or false; an optional element is true where it is not null."""
+        got = self.type_of(expr, scope, context)
+        if isinstance(got, t.BoolType | t.ErrorType) or (isinstance(got, t.ElemType) and got.optional):
+            return
+        hint = "compare it with something" if t.is_number(got) else ""
+        self.found.error("LZ301", f"expected a condition, but this is {_a(got)}", expr.span, hint=hint)
+
+    def type_of(self, expr: s.Expr, scope: Scope, context: Context) -> t.Type:
+        """The type of an expression, ErrorType where something in it is already reported."""
+        inner = Context(context.cpu, context.ghost, context.step)
+        match expr:
+            case s.Number(value=value):
+                return t.IntType(value, value)
+            case s.Truth():
+                return t.BOOL
+            case s.NullExpr():
+                return t.NullType()
+            case s.NameExpr():
+                return self._name(expr, scope, inner)
+            case s.FieldExpr():
+                return self._field(expr, scope, inner)
+            case s.IndexExpr():
+                return self._index(expr, scope, inner)
+            case s.CallExpr():
+                return self.call(expr, scope, context)
+            case s.Unary(op="!"):
+                self.condition(expr.operand, scope, context)
+                return t.BOOL
+            case s.Unary():
+                got = self.type_of(expr.operand, scope, inner)
+                if isinstance(got, t.IntType):
+                    return t.IntType(-got.hi, -got.lo)
+                return self._no_operator("-", got, expr.span)
+            case s.Binary():
+                return self._binary(expr, scope, inner)
+            case s.Conditional():
+                self.condition(expr.condition, scope, inner)
+                return self._joined(expr.then, expr.otherwise, scope, inner, expr.span)
+            case s.SetLiteral(elements=()):
+                return t.EmptySetType()
+            case s.SetLiteral():
+                return self._set_literal(expr, scope, inner)
+            case s.Comprehension() | s.Quantified():
+                inside = self.bind(expr.binders, scope)
+                if expr.where is not None:
+                    self.condition(expr.where, inside, inner)
+                if isinstance(expr, s.Quantified):
+                    self.condition(expr.body, inside, inner)
+                    return t.BOOL
+                return t.SetType(tuple(b.sort.text for b in expr.binders))
+            case s.Alloc():
+                self.found.error("LZ305", "alloc stands alone on the right of an assignment", expr.span)
+                return t.ERROR
+            case _:
+                assert_never(expr)
+
+    def bind(self, binders: tuple[s.Binder, ...], scope: Scope) -> Scope:
+        """A scope in which the binders' names stand for elements."""
+        inside = Scope(scope)
+        for binder in binders:
+            type_: t.Type = t.ElemType(binder.sort.text) if self.resolver.sort(binder.sort) else t.ERROR
+            self.declare(Local(binder.name.text, type_, binder.name.span, mutable=False), inside)
+        return inside
+
+    def declare(self, local: Local, scope: Scope) -> None:
+        """Add a local; it may hide a callable, but no variable and no other local."""
+        before = scope.find(local.name)
+        if before is not None:
+            note = Note(before.span, "the first time is here")
+            self.found.error("LZ202", f"'{local.name}' is declared twice", local.span, notes=(note,))
+        elif local.name in self.model.values or local.name in BUILTIN_NAMES:
+            self.found.error("LZ202", f"'{local.name}' hides what the model declares under that name", local.span)
+        scope.names[local.name] = local
+
+    # -- names, fields, indices
+
+    def _name(self, expr: s.NameExpr, scope: Scope, context: Context) -> t.Type:
+        name = expr.name
+        local = scope.find(name)
+        if local is not None:
+            if local.ghost and not context.ghost:
+                self._ghost(name, expr.span)
+            return local.type
+        if name == "this_cpu":
+            if not context.cpu:
+                self.found.error("LZ311", "there is no 'this_cpu' in a property", expr.span)
+            return t.ElemType(CPU)
+        value = self.model.values.get(name)
+        match value:
+            case s.Config():
+                return self._config_type(value)
+            case s.EnumDecl():
+                return t.EnumType(value.name.text, tuple(m.text for m in value.members))
+            case s.StaticDecl():
+                return t.ElemType(value.sort.text)
+            case s.VarDecl():
+                if value.percpu and not context.cpu:
+                    self.found.error(
+                        "LZ311", f"'{name}' is a per-CPU variable: which CPU's?", expr.span, hint=f"write {name}[c]"
+                    )
+                if value.storage == "ghost" and not context.ghost:
+                    self._ghost(name, expr.span)
+                return self.var_type(name)
+            case None:
+                known = [*scope.all_names(), *self.model.values, *BUILTIN_NAMES]
+                hint = suggest(name, known)
+                if not hint and (name in self.model.fns or name in self.model.procs or name in PRIMITIVES):
+                    hint = f"'{name}' is called with arguments: {name}(...)"
+                self.found.error("LZ201", f"unknown name '{name}'", expr.span, hint=hint)
+                return t.ERROR
+
+    def _config_type(self, config: s.Config) -> t.Type:
+        if config.type is not None:
+            return self.resolver.resolve(config.type)
+        match config.value:
+            case s.Truth():
+                return t.BOOL
+            case s.Number(value=value):
+                return t.IntType(min(value, 0), max(value, 1 << 16))
+            case s.NameExpr(name=name) if self.model.enum_of(name):
+                enum = self.model.enum_of(name)
+                assert enum is not None
+                return t.EnumType(enum.name.text, tuple(m.text for m in enum.members))
+            case _:
+                return t.ERROR
+
+    def _field(self, expr: s.FieldExpr, scope: Scope, context: Context) -> t.Type:
+        base = self.type_of(expr.base, scope, context)
+        match base:
+            case t.ElemType(sort=owner) if owner in self.model.objects:
+                pass
+            case t.RecordType(name=owner):
+                pass
+            case t.ErrorType():
+                return t.ERROR
+            case _:
+                self.found.error("LZ207", f"{_a(base)} has no fields", expr.field.span)
+                return t.ERROR
+        declared = self.model.field_of(owner, expr.field.text)
+        if declared is None:
+            known = self.model.objects[owner].fields if owner in self.model.objects else self.model.records[owner].fields
+            hint = suggest(expr.field.text, [f.name.text for f in known])
+            self.found.error("LZ207", f"'{owner}' has no field '{expr.field}'", expr.field.span, hint=hint)
+            return t.ERROR
+        if declared.storage == "ghost" and not context.ghost:
+            self._ghost(expr.field.text, expr.span)
+        return self.resolver.resolve(declared.type)
+
+    def _index(self, expr: s.IndexExpr, scope: Scope, context: Context) -> t.Type:
+        base, indices = flatten_index(expr)
+        own: t.Type
+        if isinstance(base, s.NameExpr) and scope.find(base.name) is None and base.name in self.model.vars:
+            declared = self.model.vars[base.name]
+            if declared.storage == "ghost" and not context.ghost:
+                self._ghost(base.name, base.span)
+            own = self.var_type(base.name)
+            if declared.percpu:
+                own = _with_cpu(own, len(indices), context.cpu)
+        else:
+            own = self.type_of(base, scope, context)
+        for number, index in enumerate(indices):
+            wanted, rest = _peel(own)
+            if wanted is None:
+                if not isinstance(own, t.ErrorType):
+                    self.found.error("LZ302", f"{_a(own)} cannot be indexed", expr.span)
+                for other in indices[number:]:
+                    self.type_of(other, scope, context)
+                return t.ERROR
+            self.expect(index, wanted, scope, context)
+            own = rest
+        if isinstance(own, t.ArrayType):
+            self.found.error("LZ313", f"{_a(own)} still needs an index", expr.span)
+            return t.ERROR
+        return own
+
+    def _ghost(self, name: str, span: Span) -> None:
+        self.found.error(
+            "LZ306", f"ghost variable '{name}' would influence a step", span,
+            hint="read it in properties, assertions and assignments to ghost variables only",
+        )  # fmt: skip
+
+    # -- operators
+
+    def _binary(self, expr: s.Binary, scope: Scope, context: Context) -> t.Type:
+        match expr.op:
+            case "=>" | "||" | "&&":
+                self.condition(expr.left, scope, context)
+                self.condition(expr.right, scope, context)
+                return t.BOOL
+            case "==" | "!=":
+                joined = self._joined(expr.left, expr.right, scope, context, expr.span)
+                if isinstance(joined, t.RecordType | t.ArrayType | t.LockType):
+                    self.found.error("LZ302", f"values of {joined} cannot be compared", expr.span)
+                return t.BOOL
+            case "<" | "<=" | ">" | ">=":
+                joined = self._joined(expr.left, expr.right, scope, context, expr.span)
+                self._ordered(expr, joined)
+                return t.BOOL
+            case "in":
+                return self._member(expr, scope, context)
+            case _:
+                return self._arithmetic(expr, scope, context)
+
+    def _ordered(self, expr: s.Binary, joined: t.Type) -> None:
+        match joined:
+            case t.IntType() | t.RefcountType() | t.GenType() | t.ErrorType():
+                return
+            case t.SetType() if expr.op == "<=":
+                return
+            case t.ElemType(sort=sort):
+                declared = self.model.sorts.get(sort)
+                if declared is None or not declared.ordered:
+                    message = f"the elements of '{sort}' have no order: they can only be equal or not"
+                    hint = "declare it as an ordered sort where the order matters" if declared else ""
+                    self.found.error("LZ307", message, expr.span, hint=hint)
+            case _:
+                self._no_operator(expr.op, joined, expr.span)
+
+    def _member(self, expr: s.Binary, scope: Scope, context: Context) -> t.Type:
+        container = self.type_of(expr.right, scope, context)
+        match container:
+            case t.SetType(sorts=(sort,)):
+                self.expect(expr.left, t.ElemType(sort, optional=True), scope, context)
+            case t.SeqType(element=element):
+                self.expect(expr.left, element, scope, context)
+            case t.EmptySetType() | t.ErrorType():
+                self.type_of(expr.left, scope, context)
+            case _:
+                self.type_of(expr.left, scope, context)
+                self.found.error("LZ302", f"{_a(container)} has no members", expr.right.span)
+        return t.BOOL
+
+    def _arithmetic(self, expr: s.Binary, scope: Scope, context: Context) -> t.Type:
+        left = self.type_of(expr.left, scope, context)
+        right = self.type_of(expr.right, scope, context)
+        match left, right:
+            case (t.ErrorType(), _) | (_, t.ErrorType()):
+                return t.ERROR
+            case (t.GenType(), t.IntType(lo=1, hi=1)) if expr.op == "+":
+                return t.GEN
+            case (t.GenType(), _) | (_, t.GenType()):
+                self.found.error("LZ310", "a gen can only be compared, copied and asked for + 1", expr.span)
+                return t.ERROR
+            case (t.SetType() | t.EmptySetType(), t.SetType() | t.EmptySetType()):
+                joined = t.join(left, right)
+                if joined is not None:
+                    return joined
+            case (t.IntType() | t.RefcountType(), t.IntType() | t.RefcountType()) if expr.op != "&":
+                a, b = _range(left), _range(right)
+                if expr.op == "+":
+                    return t.IntType(a.lo + b.lo, a.hi + b.hi)
+                return t.IntType(a.lo - b.hi, a.hi - b.lo)
+        hint = "put the element into braces: {x}" if isinstance(left, t.SetType) else ""
+        self.found.error("LZ302", f"'{expr.op}' does not go with {_a(left)} and {_a(right)}", expr.span, hint=hint)
+        return t.ERROR
+
+    def _joined(self, left: s.Expr, right: s.Expr, scope: Scope, context: Context, span: Span) -> t.Type:
+        a, b = self.type_of(left, scope, context), self.type_of(right, scope, context)
+        joined = t.join(a, b)
+        if joined is None:
+            if isinstance(a, t.GenType) or isinstance(b, t.GenType):
+                self.found.error("LZ310", "a gen is only compared with gens, and with 0", span)
+            else:
+                self.found.error("LZ301", f"{_a(a)} and {_a(b)} do not go together", span)
+            return t.ERROR
+        return joined
+
+    def _set_literal(self, expr: s.SetLiteral, scope: Scope, context: Context) -> t.Type:
+        sort: str | None = None
+        for element in expr.elements:
+            got = self.type_of(element, scope, context)
+            if isinstance(got, t.ElemType) and sort in (None, got.sort):
+                sort = got.sort
+            elif not isinstance(got, t.ErrorType):
+                self.found.error("LZ301", f"a set holds elements of one sort, but this is {_a(got)}", element.span)
+        return t.SetType((sort,)) if sort is not None else t.ERROR
+
+    def _no_operator(self, op: str, got: t.Type, span: Span) -> t.Type:
+        if not isinstance(got, t.ErrorType):
+            self.found.error("LZ302", f"'{op}' does not go with {_a(got)}", span)
+        return t.ERROR
+
+    # -- calls
+
+    def call(self, expr: s.CallExpr, scope: Scope, context: Context) -> t.Type:
+        """The type that a call returns; VoidType where it returns nothing."""
+        name = expr.callee.text
+        inner = Context(context.cpu, context.ghost, context.step)
+        if name in self.model.fns:
+            fn = self.model.fns[name]
+            self.arguments(expr.callee, fn.params, expr.args, scope, inner)
+            return self.resolver.resolve(fn.result)
+        if name in self.model.procs:
+            proc = self.model.procs[name]
+            if not context.effects:
+                self._effect(expr)
+            self.arguments(expr.callee, proc.params, expr.args, scope, inner)
+            return self.resolver.resolve(proc.result) if proc.result is not None else t.VOID
+        if name in PRIMITIVES:
+            return self._primitive(expr, PRIMITIVES[name], scope, context)
+        for argument in expr.args:
+            self.type_of(argument, scope, inner)
+        hint = suggest(name, [*self.model.fns, *self.model.procs, *PRIMITIVES])
+        if name in self.model.interrupts:
+            hint = f"an interrupt is called with 'call {name}(...) on MASK'"
+        self.found.error("LZ201", f"unknown proc or fn '{name}'", expr.callee.span, hint=hint)
+        return t.ERROR
+
+    def arguments(
+        self,
+        callee: s.Name,
+        params: tuple[s.ParamDecl, ...],
+        args: tuple[s.Expr, ...],
+        scope: Scope,
+        context: Context,
+    ) -> None:
+        """Check the arguments of a call against the parameters."""
+        if len(params) != len(args):
+            wanted = f"{len(params)} argument{'s' * (len(params) != 1)}"
+            self.found.error("LZ304", f"'{callee}' takes {wanted}, but this gives {len(args)}", callee.span)
+        for index, argument in enumerate(args):
+            if index >= len(params):
+                self.type_of(argument, scope, context)
+                continue
+            wanted_type = self.resolver.resolve(params[index].type)
+            self.expect(argument, wanted_type, scope, context)
+            if params[index].ref or isinstance(wanted_type, t.LockType | t.RefcountType | t.SeqType):
+                self.place(argument, scope)
+
+    def place(self, expr: s.Expr, scope: Scope) -> bool:
+        """Whether the expression is something that can be assigned to; complains where not."""
+        match expr:
+            case s.NameExpr(name=name):
+                local = scope.find(name)
+                if local is not None:
+                    if not local.mutable:
+                        self.found.error("LZ303", f"'{name}' cannot be assigned to", expr.span)
+                    return local.mutable
+                if name in self.model.vars or (name not in self.model.values and name not in BUILTIN_NAMES):
+                    return True
+            case s.FieldExpr(base=base):
+                if isinstance(base, s.NameExpr | s.FieldExpr | s.IndexExpr):
+                    return True
+            case s.IndexExpr():
+                return self.place(flatten_index(expr)[0], scope)
+            case _:
+                pass
+        self.found.error("LZ303", "this cannot be assigned to", expr.span)
+        return False
+
+    def _effect(self, expr: s.CallExpr) -> None:
+        self.found.error(
+            "LZ305", f"'{expr.callee}' has effects, so it cannot be a part of an expression", expr.span,
+            hint=f"give it a line of its own: let x = {expr.callee}(...);",
+        )  # fmt: skip
+
+    def _primitive(self, expr: s.CallExpr, primitive: Primitive, scope: Scope, context: Context) -> t.Type:
+        name, args = expr.callee.text, expr.args
+        if primitive.effect and not context.effects:
+            self._effect(expr)
+        if name == "next" and not context.step:
+            self.found.error("LZ309", "'next' can only stand in a step property", expr.span)
+        least = sum(1 for p in primitive.params if not p.endswith("?"))
+        inner = Context(context.cpu, context.ghost, context.step)
+        if not least <= len(args) <= len(primitive.params):
+            for argument in args:
+                self.type_of(argument, scope, inner)
+            message = f"'{name}' takes {least} argument{'s' * (least != 1)}, but this gives {len(args)}"
+            self.found.error("LZ304", message, expr.callee.span)
+            return t.ERROR
+        first: t.Type = t.VOID
+        for word, argument in zip(primitive.params, args, strict=False):
+            if word == "kind?":
+                self._kind(argument, first)
+                continue
+            if word in ("value", "element"):
+                self.expect(argument, _element(first) if word == "element" else first, scope, inner)
+                continue
+            first = self._argument(word, argument, scope, inner)
+        if isinstance(first, t.RefcountType) and first.kinds and len(args) == 1 and "kind?" in primitive.params:
+            message = f"say what kind of reference this is: {', '.join(first.kinds)}"
+            self.found.error("LZ304", message, expr.span)
+        match primitive.result:
+            case "bool":
+                return t.BOOL
+            case "int":
+                return t.IntType(0, 1 << 16)
+            case "place":
+                return first
+            case "element":
+                return _element(first)
+            case _:
+                return t.VOID
+
+    def _argument(self, word: str, argument: s.Expr, scope: Scope, context: Context) -> t.Type:
+        if word == "bool":
+            self.condition(argument, scope, context)
+            return t.BOOL
+        got = self.type_of(argument, scope, context)
+        if isinstance(got, t.ErrorType):
+            return got
+        if word in ("refcount", "spinlock", "mutex", "rwlock", "seq", "place", "number", "flag"):
+            self.place(argument, scope)
+        wrong = {
+            "refcount": not isinstance(got, t.RefcountType),
+            "spinlock": got != t.LockType("spinlock"),
+            "mutex": got != t.LockType("mutex"),
+            "rwlock": got != t.LockType("rwlock"),
+            "lock": not isinstance(got, t.LockType),
+            "seq": not isinstance(got, t.SeqType),
+            "set": not isinstance(got, t.SetType),
+            "number": not isinstance(got, t.IntType | t.RefcountType | t.GenType),
+            "flag": not isinstance(got, t.BoolType),
+            "object": not (isinstance(got, t.ElemType) and got.sort in self.model.objects),
+        }
+        if wrong.get(word, False):
+            wanted = {"seq": "a sequence", "set": "a set", "number": "a number", "flag": "a bool"}.get(word, f"a {word}")
+            self.found.error("LZ301", f"expected {wanted}, but this is {_a(got)}", argument.span)
+            return t.ERROR
+        return got
+
+    def _kind(self, argument: s.Expr, refcount: t.Type) -> None:
+        if not isinstance(refcount, t.RefcountType):
+            return
+        name = argument.name if isinstance(argument, s.NameExpr) else None
+        if name is None or name not in refcount.kinds:
+            hint = suggest(name or "", refcount.kinds)
+            known = ", ".join(refcount.kinds) or "no kinds at all"
+            self.found.error("LZ201", f"not a kind of holder of this refcount, which has {known}", argument.span, hint=hint)
+
+
+def flatten_index(expr: s.IndexExpr) -> tuple[s.Expr, tuple[s.Expr, ...]]:
+    """`a[i][j, k]` as `a` and `(i, j, k)`."""
+    if isinstance(expr.base, s.IndexExpr):
+        base, indices = flatten_index(expr.base)
+        return base, indices + expr.index
+    return expr.base, expr.index
+
+
+def dimensions(type_: t.Type) -> int:
+    """How many indices a value of the type can take."""
+    match type_:
+        case t.ArrayType():
+            return len(type_.index) + dimensions(type_.element)
+        case t.SetType():
+            return len(type_.sorts)
+        case t.SeqType():
+            return 1
+        case _:
+            return 0
+
+
+def _with_cpu(own: t.Type, given: int, has_cpu: bool) -> t.Type:
+    """The type that an index on a per-CPU variable applies to: with the CPU as first index, or of this CPU's."""
+    if has_cpu and given <= dimensions(own):
+        return own
+    return t.ArrayType(own, (CPU,))
+
+
+def _peel(own: t.Type) -> tuple[t.Type | None, t.Type]:
+    """The type of the next index, and what is left after it."""
+    match own:
+        case t.ArrayType(element=element, index=(sort, *rest)):
+            return t.ElemType(sort), t.ArrayType(element, tuple(rest)) if rest else element
+        case t.SetType(sorts=(sort, *rest)):
+            return t.ElemType(sort), t.SetType(tuple(rest)) if rest else t.BOOL
+        case t.SeqType(element=element, capacity=capacity):
+            return t.IntType(0, capacity - 1), element
+        case _:
+            return None, own
+
+
+def _range(type_: t.Type) -> t.IntType:
+    if isinstance(type_, t.RefcountType):
+        return t.IntType(0, type_.bound)
+    assert isinstance(type_, t.IntType)
+    return type_
+
+
+def _element(type_: t.Type) -> t.Type:
+    return type_.element if isinstance(type_, t.SeqType) else t.ERROR
+
+
+def _a(type_: t.Type) -> str:
+    match type_:
+        case t.IntType(lo=lo, hi=hi) if lo == hi:
+            return f"the number {lo}"
+        case t.IntType():
+            return f"a number {type_}"
+        case t.NullType() | t.EmptySetType() | t.VoidType():
+            return str(type_)
+        case _:
+            return f"{'an' if str(type_)[:1] in 'aeiou' else 'a'} {type_}"

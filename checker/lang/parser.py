@@ -1,0 +1,122 @@
+"""Text to syntax tree.  The only module that knows Lark, with treebuilder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib import resources
+from typing import Final
+
+from lark import Lark, Token, Tree
+from lark.exceptions import UnexpectedInput, UnexpectedToken
+from lark.lexer import PatternStr
+
+from checker.lang import syntax
+from checker.lang.diagnostics import UserError
+from checker.lang.source import SourceFile, Span
+from checker.lang.syntaxerrors import NAME, NUMBER, TEXT, Stop, Word, explain
+from checker.lang.treebuilder import TreeBuilder
+
+DEEPEST: Final = 90
+"""How deep expressions and statements may nest, so that no model exhausts the stack."""
+
+LARGEST: Final = 1_000_000_000
+"""The largest number that can be written."""
+
+_CLASSES: Final = {
+    "NAME": (NAME,), "INT": (NUMBER,), "SIGNED": (NUMBER,), "STRING": (TEXT,), "$END": (),
+    "ASSIGN": ("=", "+=", "-=", "&="), "COMPARE": ("==", "!=", "<=", ">=", "<", ">"), "SUM_OPERATOR": ("+", "-", "&"),
+}  # fmt: skip
+
+
+class Parser:
+    """Parses .lzm texts; making one costs a fraction of a second, so make it once."""
+
+    def __init__(self) -> None:
+        grammar = (resources.files("checker") / "grammar.lark").read_text(encoding="utf-8")
+        self._lark = Lark(grammar, parser="lalr", propagate_positions=True, maybe_placeholders=True)
+        self._texts = {d.name: _texts(d.name, d.pattern.value, isinstance(d.pattern, PatternStr)) for d in self._lark.terminals}
+        self._words = frozenset(t for texts in self._texts.values() for t in texts if t.islower() and t.isascii())
+
+    def parse(self, source: SourceFile) -> syntax.File:
+        """The tree of a text; raises UserError with the one syntax error that was met."""
+        try:
+            tree = self._lark.parse(source.text)
+        except UnexpectedInput as error:
+            raise UserError([explain(self._stop(error, source))], {source.name: source}) from None
+        _check_limits(tree, source)
+        return TreeBuilder(source).build(tree)
+
+    def _stop(self, error: UnexpectedInput, source: SourceFile) -> Stop:
+        """Where the parser stopped, what it had read, and what it could have gone on with."""
+        read: list[Token] = []
+        attempt = self._lark.parse_interactive(source.text)
+        try:
+            for token in attempt.iter_parse():
+                read.append(token)
+        except UnexpectedToken as failed:
+            if read and read[-1] is failed.token:
+                read.pop()
+        except UnexpectedInput:
+            pass
+        again = self._lark.parse_interactive("")
+        for token in read:
+            again.feed_token(token)
+        return Stop(
+            source=source,
+            before=tuple(_word(source, token) for token in read),
+            word=_met(error, source),
+            known=isinstance(error, UnexpectedToken),
+            expected=frozenset(self._expected(again.accepts())),
+            words=self._words,
+        )
+
+    def _expected(self, terminals: Iterable[str]) -> Iterable[str]:
+        for terminal in terminals:
+            yield from self._texts.get(terminal, ())
+
+
+def _texts(name: str, pattern: str, fixed: bool) -> tuple[str, ...]:
+    """The texts that a terminal stands for, or the name of their class."""
+    if name in _CLASSES:
+        return _CLASSES[name]
+    if fixed:
+        return (pattern,)
+    words = re.fullmatch(r"\(([a-z|]+)\)\\b", pattern)
+    return tuple(words.group(1).split("|")) if words else ()
+
+
+def _met(error: UnexpectedInput, source: SourceFile) -> Word | None:
+    """The token or character that does not fit; None at the end of the text."""
+    if isinstance(error, UnexpectedToken):
+        return None if error.token.type == "$END" else _word(source, error.token)
+    start = error.pos_in_stream or 0
+    span = Span(source.name, error.line, error.column, error.line, error.column + 1)
+    return Word(source.text[start : start + 1], span, start, start + 1)
+
+
+def _word(source: SourceFile, token: Token) -> Word:
+    line, column, start = token.line or 1, token.column or 1, token.start_pos or 0
+    span = Span(source.name, line, column, token.end_line or line, token.end_column or column + 1)
+    return Word(str(token), span, start, start + len(token))
+
+
+def _check_limits(tree: Tree[Token], source: SourceFile) -> None:
+    """Refuse what nobody writes by hand: nesting that would exhaust the stack, and enormous numbers."""
+    open_: list[tuple[Tree[Token] | Token, int]] = [(tree, 0)]
+    while open_:
+        node, depth = open_.pop()
+        if isinstance(node, Token):
+            if node.type in ("INT", "SIGNED") and abs(_size(node)) > LARGEST:
+                message = f"a number is at most {LARGEST}"
+                raise UserError.of("LZ601", message, _word(source, node).span).within(source)
+            continue
+        if depth > DEEPEST and not node.meta.empty:
+            at = Span(source.name, node.meta.line, node.meta.column, node.meta.end_line, node.meta.end_column)
+            hint = "give a part of it a name with a fn or a proc"
+            raise UserError.of("LZ601", f"this is nested more than {DEEPEST} levels deep", at, hint=hint).within(source)
+        open_ += [(child, depth + 1) for child in node.children if child is not None]
+
+
+def _size(number: Token) -> int:
+    return LARGEST + 1 if len(number) > len(str(LARGEST)) + 1 else int(number)

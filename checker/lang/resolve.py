@@ -1,0 +1,116 @@
+"""Type expressions to types, under one configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from checker.lang import syntax as s
+from checker.lang import types as t
+from checker.lang.diagnostics import Collector, suggest
+from checker.lang.names import Model
+
+ConfigValue = bool | int | str
+
+_LOCKS = ("spinlock", "mutex", "rwlock")
+
+
+class TypeResolver:
+    """Gives the type that a type expression means; complaints go to `found`."""
+
+    def __init__(self, model: Model, config: Mapping[str, ConfigValue], found: Collector) -> None:
+        self._model = model
+        self._config = config
+        self._found = found
+
+    def resolve(self, expr: s.TypeExpr) -> t.Type:
+        """The type meant, or ErrorType after a complaint."""
+        match expr:
+            case s.NamedType(name=name):
+                return self._named(name, expr)
+            case s.RangeType():
+                lo, hi = self.bound(expr.lo), self.bound(expr.hi)
+                if lo > hi:
+                    self._found.error("LZ601", f"the range {lo}..{hi} is empty", expr.span)
+                    return t.ERROR
+                return t.IntType(lo, hi)
+            case s.SetType():
+                known = [self.sort(name) for name in expr.sorts]
+                return t.SetType(tuple(n.text for n in expr.sorts)) if all(known) else t.ERROR
+            case s.SeqType():
+                return self._seq(expr)
+            case s.GenOfType(name=name):
+                if name == "gen":
+                    return t.GenType(expr.head.text)
+                self._found.error("LZ201", f"unknown type '{name} of'", expr.span, hint="set of, seq of, gen of")
+                return t.ERROR
+            case s.RefcountType():
+                bound = t.DEFAULT_REFCOUNT_BOUND if expr.bound is None else self.bound(expr.bound)
+                return t.RefcountType(bound, tuple(k.text for k in expr.kinds))
+            case s.OptionalType():
+                base = self.resolve(expr.base)
+                if isinstance(base, t.ElemType):
+                    return t.ElemType(base.sort, optional=True)
+                if not isinstance(base, t.ErrorType):
+                    message = f"only an element of a sort can be optional, not {base}"
+                    self._found.error("LZ313", message, expr.span)
+                return t.ERROR
+            case s.ArrayType():
+                element = self.resolve(expr.base)
+                known = [self.sort(name) for name in expr.index]
+                if isinstance(element, t.ErrorType) or not all(known):
+                    return t.ERROR
+                return t.ArrayType(element, tuple(n.text for n in expr.index))
+
+    def sort(self, name: s.Name) -> bool:
+        """Whether the name is a sort; complains where not."""
+        if self._model.has_sort(name.text):
+            return True
+        known = [*self._model.sorts, *self._model.objects]
+        hint = suggest(name.text, known)
+        self._found.error("LZ201", f"unknown sort '{name}'", name.span, hint=hint)
+        return False
+
+    def bound(self, bound: int | s.Name) -> int:
+        """The number that a bound means; 0 after a complaint."""
+        if isinstance(bound, int):
+            return bound
+        value = self._config.get(bound.text)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if bound.text in self._model.configs:
+            self._found.error("LZ301", f"config '{bound}' is not a number", bound.span)
+        else:
+            hint = suggest(bound.text, self._model.configs)
+            message = f"unknown name '{bound}': a bound is a number or a config"
+            self._found.error("LZ201", message, bound.span, hint=hint)
+        return 0
+
+    def _named(self, name: str, expr: s.NamedType) -> t.Type:
+        if name == "bool":
+            return t.BOOL
+        if name == "gen":
+            return t.GEN
+        if name in _LOCKS:
+            return t.LockType(name)
+        if self._model.has_sort(name):
+            return t.ElemType(name)
+        if name in self._model.enums:
+            return t.EnumType(name, tuple(m.text for m in self._model.enums[name].members))
+        if name in self._model.records:
+            return t.RecordType(name)
+        known = ["bool", "gen", "refcount", *_LOCKS, *self._model.sorts, *self._model.objects, *self._model.enums]
+        hint = suggest(name, [*known, *self._model.records])
+        self._found.error("LZ201", f"unknown type '{name}'", expr.span, hint=hint)
+        return t.ERROR
+
+    def _seq(self, expr: s.SeqType) -> t.Type:
+        element = self.resolve(expr.element)
+        capacity = self.bound(expr.capacity)
+        if isinstance(element, t.ErrorType):
+            return t.ERROR
+        if not isinstance(element, t.BoolType | t.IntType | t.EnumType | t.ElemType | t.RecordType):
+            self._found.error("LZ313", f"a sequence cannot hold a {element}", expr.span)
+            return t.ERROR
+        if capacity < 1:
+            self._found.error("LZ601", f"a sequence of at most {capacity} holds nothing", expr.span)
+        return t.SeqType(element, capacity)

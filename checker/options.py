@@ -1,0 +1,145 @@
+"""The command line: what can be said, and what is wrong with what was said."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from checker.check import ENGINES, Run
+from checker.core.verdict import Limits
+from checker.lang.diagnostics import UserError
+from checker.plan import MEMORY_MODELS, Overrides
+
+COMMANDS = ("check", "suite", "graph", "replay", "explain")
+
+EXIT_STATUSES = """\
+exit status:
+  0  every verdict is as expected        3  a limit came before the answer
+  1  some verdict is not                 4  an error of lzcheck itself
+  2  the model or the command is wrong
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are ours."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError.of("LZ206", message, hint=f"{self.prog} --help lists what there is")
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options given; raises UserError where they make no sense.  `lzcheck MODEL` is `lzcheck check MODEL`."""
+    given = list(arguments)
+    if given and not given[0].startswith("-") and given[0] not in COMMANDS:
+        given.insert(0, "check")
+    elif given and given[0].startswith("-") and given[0] not in ("-h", "--help", "--version"):
+        given.insert(0, "check")
+    options = _parser().parse_args(given)
+    if options.command is None:
+        raise UserError.of("LZ206", "which model?", hint="lzcheck MODEL.lzm; lzcheck --help lists what there is")
+    return options
+
+
+def run_of(options: argparse.Namespace) -> Run:
+    """How to search."""
+    limits = Limits(options.max_states, options.max_depth, options.time, options.memory_limit)
+    return Run(
+        options.strategy, limits, options.seed, options.walks, options.walk_length, tuple(options.property or ())
+    )
+
+
+def overrides_of(options: argparse.Namespace) -> Overrides:
+    """What the command line sets in the model."""
+    return Overrides(
+        _pairs(options.define, "-D NAME=VALUE"), _pairs(options.size, "--size SORT=NUMBER"), options.memory
+    )
+
+
+def _pairs(texts: Sequence[str] | None, form: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts or ():
+        name, sign, value = text.partition("=")
+        if not sign or not name or not value:
+            raise UserError.of("LZ206", f"'{text}' is not of the form {form}")
+        pairs[name] = value
+    return pairs
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="lzcheck",
+        description="Check lazy-TLB, TLB-shootdown and mmu_gather protocols.",
+        epilog=EXIT_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    check = commands.add_parser("check", help="run a model's checks (the default command)", epilog=EXIT_STATUSES,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    check.add_argument("model", help="a .lzm file")
+    chosen = check.add_mutually_exclusive_group()
+    chosen.add_argument("--check", action="append", metavar="NAME", help="run this check (default: the model's first)")
+    chosen.add_argument("--all", action="store_true", help="run every check and print a table")
+    check.add_argument("--dump-system", action="store_true", help="print the transition system and stop")
+    check.add_argument("--email", action="store_true", help="print the counterexample and nothing else")
+    check.add_argument("--trace", metavar="FILE", help="save the counterexample as JSON, for lzcheck replay")
+    check.add_argument("--itf", metavar="FILE", help="save the counterexample in the Informal Trace Format")
+    _model_options(check)
+    _search_options(check)
+    suite = commands.add_parser("suite", help="run every check of every model and print a table")
+    suite.add_argument("paths", nargs="+", metavar="PATH", help="a .lzm file, or a folder of them")
+    _search_options(suite)
+    graph = commands.add_parser("graph", help="write the state graph")
+    graph.add_argument("model", help="a .lzm file")
+    graph.add_argument("-o", "--output", required=True, metavar="FILE", help="FILE.dot, .graphml, .json or .svg")
+    graph.add_argument("--check", action="append", metavar="NAME")
+    _model_options(graph)
+    _limit_options(graph)
+    again = commands.add_parser("replay", help="replay a saved trace, also against a changed model")
+    again.add_argument("trace", help="a file written by --trace or --json")
+    again.add_argument("--model", help="the model to replay against (default: the one it was made from)")
+    explain = commands.add_parser("explain", help="say what an error code means")
+    explain.add_argument("code", help="LZ201, for instance")
+    return parser
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-D", dest="define", action="append", metavar="NAME=VALUE", help="set a config")
+    parser.add_argument("--size", action="append", metavar="SORT=NUMBER", help="set the size of a sort: --size CPU=3")
+    parser.add_argument("--memory", choices=MEMORY_MODELS, help="memory model (only sc is supported yet)")
+
+
+def _search_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=("auto", *ENGINES), default="auto", help="who searches (default: auto)")
+    parser.add_argument("--strategy", choices=("bfs", "dfs", "random"), default="bfs",
+                        help="breadth-first (shortest counterexamples), depth-first, or seeded random walks")  # fmt: skip
+    parser.add_argument("--seed", type=_natural, default=0, metavar="N", help="seed of the random walks (default: 0)")
+    parser.add_argument("--walks", type=_natural, default=100, metavar="N", help="number of random walks")
+    parser.add_argument("--walk-length", type=_natural, default=1000, metavar="N", help="steps of a random walk")
+    parser.add_argument("--property", action="append", metavar="NAME", help="ask for this property only")
+    parser.add_argument("--json", metavar="FILE", help="write one record per check ('-': standard output)")
+    _limit_options(parser)
+
+
+def _limit_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--max-states", type=_natural, metavar="N", help="stop after N states")
+    parser.add_argument("--max-depth", type=_natural, metavar="N", help="stop after N steps")
+    parser.add_argument("--time", type=_seconds, metavar="SECONDS", help="stop after this time")
+    parser.add_argument("--memory-limit", type=_natural, metavar="MIB", help="stop at this much memory")
+
+
+def _natural(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds")
+    return value

@@ -1,0 +1,196 @@
+"""Which checks a model has, and what exactly each of them asks: configuration, sizes, expectation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from checker.core.instance import Instance
+from checker.core.lower import lower_model
+from checker.core.verdict import Expectation
+from checker.lang import syntax as s
+from checker.lang.diagnostics import Collector, UserError, suggest
+from checker.lang.names import Model
+from checker.lang.resolve import ConfigValue
+from checker.lang.source import NO_SPAN, Span
+from checker.lang.typecheck import default_config, typecheck
+
+MEMORY_MODELS = ("sc", "tso", "weak")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A check, resolved: everything that an engine is asked.
+
+    `unsupported` says why this version has no engine for it, where it has none.
+    `allowed` names the procs and threads whose statements may stay unexecuted; `allow_all`: all may.
+    """
+
+    name: str
+    config: Mapping[str, ConfigValue]
+    sizes: Mapping[str, int]
+    expectation: Expectation
+    memory_model: str = "sc"
+    unsupported: str = ""
+    allow_all: bool = False
+    allowed: frozenset[str] = frozenset()
+    bug: str | None = None
+    declared: s.CheckDecl | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line sets: config values as written, sizes, the memory model."""
+
+    config: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[str, str] = field(default_factory=dict)
+    memory_model: str | None = None
+
+
+def plans(model: Model, names: Iterable[str] | None, overrides: Overrides) -> list[Plan]:
+    """The plans of the named checks; of the default check for an empty list; of all for None.
+
+    A model without checks has one, `default`, which expects `pass`.  Raises
+    UserError for what the model does not have.
+    """
+    chosen = _chosen(model, names)
+    found = Collector()
+    made = [_plan(model, check, found) for check in chosen]
+    if found.failed:
+        raise UserError(found.diagnostics, model.sources)
+    return [_overridden(model, plan, overrides) for plan in made]
+
+
+def make_instance(model: Model, plan: Plan) -> Instance:
+    """The System of the plan's configuration, at its sizes; raises UserError where they make no sense."""
+    system = lower_model(typecheck(model, plan.config), memory_model=plan.memory_model)
+    try:
+        return Instance(system, plan.sizes)
+    except ValueError as error:
+        raise UserError.of("LZ601", str(error), plan.declared.span if plan.declared else NO_SPAN) from None
+
+
+def _chosen(model: Model, names: Iterable[str] | None) -> list[s.CheckDecl | None]:
+    if not model.checks:
+        wanted = list(names or ())
+        if wanted:
+            raise UserError.of("LZ206", f"the model has no check '{wanted[0]}': it has none at all")
+        return [None]
+    if names is None:
+        return list(model.checks.values())
+    chosen: list[s.CheckDecl | None] = []
+    for name in names:
+        if name not in model.checks:
+            known = ", ".join(model.checks)
+            hint = suggest(name, model.checks) or f"it has {known}"
+            raise UserError.of("LZ206", f"the model has no check '{name}'", hint=hint)
+        chosen.append(model.checks[name])
+    return chosen or [next(iter(model.checks.values()))]
+
+
+def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
+    config = default_config(model, found)
+    if check is None:
+        return Plan("default", config, {}, Expectation())
+    sizes: dict[str, int] = {}
+    memory, unsupported = "sc", ""
+    for setting in check.settings:
+        name, value = setting.name.text, setting.value
+        if name in model.configs:
+            converted = _config_value(model, name, value)
+            if converted is None:
+                _wrong_value(found, name, value, config[name], setting.span)
+            else:
+                config[name] = converted
+        elif model.has_sort(name):
+            if value == "any":
+                unsupported = f"{name} = any: proofs for any number"
+            elif isinstance(value, int) and value >= 0:
+                sizes[name] = value
+            else:
+                found.error("LZ601", f"the size of {name} is a number, or any", setting.span)
+        elif name == "memory":
+            memory = str(value)
+        else:
+            known = [*model.configs, *model.sorts, *model.objects, "memory"]
+            found.error("LZ206", f"the model has no config or sort '{name}'", setting.name.span, hint=suggest(name, known))
+    if memory not in MEMORY_MODELS:
+        found.error("LZ206", f"there is no memory model '{memory}'", check.span, hint="sc, tso or weak")
+    elif memory != "sc":
+        unsupported = f"memory = {memory}: weak memory models"
+    if check.verdict == "proved" and not unsupported:
+        unsupported = "expect proved: proofs for any number"
+    _known_targets(model, check, found)
+    expectation = Expectation(check.verdict, tuple(_target(x) for x in check.targets), check.steps, check.states)
+    if check.verdict == "deadlock":
+        expectation = replace(expectation, verdict="fail", properties=("deadlock", *expectation.properties))
+    return Plan(
+        check.name.text, config, sizes, expectation, memory, unsupported, check.allow_unreached,
+        frozenset(n.text for n in check.allowed), check.bug, check,
+    )  # fmt: skip
+
+
+def _target(target: s.Target) -> str:
+    return f"assert: {target.text}" if target.quoted else target.text
+
+
+def _known_targets(model: Model, check: s.CheckDecl, found: Collector) -> None:
+    """A target must be a property of the model or one that every model has."""
+    from checker.core.lower.model import FAULTS
+
+    known = [n for n, p in model.properties.items() if p.kind != "cover"]
+    known += [*FAULTS, "deadlock", "leak", *(f"leak_{o}" for o in model.objects)]
+    for target in check.targets:
+        if not target.quoted and target.text not in known:
+            hint = suggest(target.text, known)
+            found.error("LZ208", f"the model has no property '{target.text}'", target.span, hint=hint)
+    if check.verdict == "fail" and not check.targets:
+        found.error("LZ208", "which property is expected to fail?", check.span, hint="expect fail PROPERTY")
+
+
+def _config_value(model: Model, name: str, value: int | str) -> ConfigValue | None:
+    """The value as the config's type has it; None where it does not fit."""
+    before = default_config(model, Collector())[name]
+    if isinstance(before, bool):
+        return {"true": True, "false": False}.get(str(value))
+    if isinstance(before, int):
+        return value if isinstance(value, int) else None
+    enum = model.enum_of(str(value))
+    return str(value) if enum is not None and enum is model.enum_of(before) else None
+
+
+def _wrong_value(found: Collector, name: str, value: int | str, before: ConfigValue, span: Span) -> None:
+    wanted = "true or false" if isinstance(before, bool) else "a number" if isinstance(before, int) else "one of its enum"
+    found.error("LZ301", f"config '{name}' is {wanted}, not '{value}'", span)
+
+
+def _overridden(model: Model, plan: Plan, overrides: Overrides) -> Plan:
+    """The plan with what the command line sets.  Other numbers make `in N steps` and `states N` void."""
+    config, sizes = dict(plan.config), dict(plan.sizes)
+    for name, text in overrides.config.items():
+        if name not in model.configs:
+            hint = suggest(name, model.configs)
+            raise UserError.of("LZ206", f"-D {name}: the model has no config of that name", hint=hint)
+        value = _config_value(model, name, int(text) if text.lstrip("-").isdigit() else text)
+        if value is None:
+            raise UserError.of("LZ301", f"-D {name}={text}: not a value of this config, which is {config[name]} by default")
+        config[name] = value
+    for name, text in overrides.sizes.items():
+        if not model.has_sort(name):
+            known = [*model.sorts, *model.objects]
+            raise UserError.of("LZ206", f"--size {name}: the model has no sort of that name", hint=suggest(name, known))
+        if text == "any":
+            return replace(plan, unsupported=f"{name} = any: proofs for any number")
+        if not text.isdigit() or int(text) > 64:
+            raise UserError.of("LZ601", f"--size {name}={text}: a size is a number from 0 to 64")
+        sizes[name] = int(text)
+    memory = overrides.memory_model or plan.memory_model
+    unsupported = plan.unsupported
+    if overrides.memory_model is not None:
+        unsupported = f"--memory {memory}: weak memory models" if memory != "sc" else ""
+    expectation = plan.expectation
+    if config != plan.config or sizes != plan.sizes:
+        expectation = replace(expectation, steps=None, states=None)
+    return replace(
+        plan, config=config, sizes=sizes, memory_model=memory, unsupported=unsupported, expectation=expectation
+    )

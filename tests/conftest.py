@@ -1,0 +1,31 @@
+"""What all tests share: golden files, rewritten with `--promote`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--promote`."""
+    parser.addoption("--promote", action="store_true", help="rewrite the golden files to what is seen now")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """A check that a text equals the golden file of that name; with `--promote` the file follows the text."""
+    promote = request.config.getoption("--promote")
+
+    def check(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if promote:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"there is no {path.name}; write it with --promote"
+        assert text == path.read_text(encoding="utf-8")
+
+    return check
