@@ -17,8 +17,9 @@ from checker.core.verdict import (
     Outcome,
     PropertyVerdict,
     Statistics,
+    is_one_of,
 )
-from checker.coverage import never_executed
+from checker.coverage import never_executed, several_accesses
 from checker.explorer import Exploration, Strategy, explore
 from checker.lang.diagnostics import UserError, suggest
 from checker.lang.names import Model
@@ -80,18 +81,26 @@ def run_check(model: Model, plan: Plan, run: Run, events: Listener | None = None
         instance, asked, run.limits, strategy=run.strategy, seed=run.seed,
         walks=run.walks, walk_length=run.walk_length, stop_on=stop_on, events=events,
     )  # fmt: skip
+    if exploration.statistics.transitions == 0 and not exploration.violated:
+        hint = "is there a thread, and can it take its first step?"
+        raise UserError.of("LZ405", f"nothing to check in '{plan.name}': no step is possible", model.span, hint=hint)
     verdicts = tuple(_verdicts(exploration))
-    result = replace(result, verdicts=verdicts, statistics=exploration.statistics)
+    statistics = exploration.statistics
+    if run.strategy == "random" and statistics.limit is None:
+        statistics = replace(statistics, limit="walks")  # however many, they are never all
+    result = replace(result, verdicts=verdicts, statistics=statistics)
     findings = tuple(_findings(result, plan))
     result = replace(result, findings=findings)
     return replace(result, surprises=tuple(_surprises(result)))
 
 
 def _unsupported(result: CheckResult, plan: Plan) -> CheckResult:
-    properties = result.instance.system.properties
-    note = f"{plan.unsupported} are not supported yet"
-    verdicts = tuple(PropertyVerdict(p, Outcome.UNSUPPORTED, note=note) for p in properties)
-    return replace(result, verdicts=verdicts, statistics=Statistics(limit="unsupported"))
+    kinds = (PropertyKind.INVARIANT, PropertyKind.STEP, PropertyKind.COVER)
+    asked = [p for p in result.instance.system.properties if p.kind in kinds]
+    verdicts = tuple(PropertyVerdict(p, Outcome.UNSUPPORTED) for p in asked)
+    findings = several_accesses(result.instance.system) if plan.memory_model != "sc" else ()
+    statistics = Statistics(limit=f"{plan.unsupported} are not supported yet")
+    return replace(result, verdicts=verdicts, statistics=statistics, findings=findings)
 
 
 # -- what is asked
@@ -107,25 +116,21 @@ def _asked(
     """
     properties = instance.system.properties
     if run.properties:
-        properties = tuple(p for p in properties if _is_one_of(p, run.properties))
+        properties = tuple(p for p in properties if is_one_of(p, run.properties))
         known = [p.name for p in instance.system.properties]
         for name in run.properties:
-            if not any(_is_one_of(p, (name,)) for p in properties):
-                raise UserError.of("LZ208", f"there is no property '{name}'", hint=suggest(name, known))
+            if not any(is_one_of(p, (name,)) for p in properties):
+                raise UserError.of("LZ605", f"--property: there is no property '{name}'", hint=suggest(name, known))
         return properties, None
     if expectation.verdict != "fail":
         return properties, None
-    targets = tuple(p for p in properties if _is_one_of(p, expectation.properties))
+    targets = tuple(p for p in properties if is_one_of(p, expectation.properties))
     faults = tuple(p for p in properties if p.kind is PropertyKind.FAULT and p not in targets)
     several = "assert" in expectation.properties
     stop_on = None if several else frozenset(p.name for p in targets)
     if not targets:
         stop_on = frozenset()
     return targets + faults, stop_on
-
-
-def _is_one_of(prop: Property, names: tuple[str, ...]) -> bool:
-    return prop.name in names or ("assert" in names and prop.name.startswith("assert: "))
 
 
 # -- what was found
@@ -147,15 +152,8 @@ def _findings(result: CheckResult, plan: Plan) -> Iterator[Finding]:
     broken = any(v.outcome in _BROKEN for v in result.verdicts)
     if plan.expectation.verdict != "pass" or broken or not result.statistics.complete:
         return
-    if result.statistics.transitions == 0:
-        yield Finding("LZ405", "there is nothing to check: no transition is possible", _place(result))
-        return
     if not plan.allow_all:
         yield from never_executed(result.instance.system, result.statistics.fired, plan.allowed)
-
-
-def _place(result: CheckResult) -> str:
-    return f"{result.model}:1:1"
 
 
 def _surprises(result: CheckResult) -> Iterator[str]:
@@ -185,7 +183,7 @@ def _surprises(result: CheckResult) -> Iterator[str]:
 def _missing_failures(result: CheckResult) -> Iterator[str]:
     expectation = result.expectation
     for target in expectation.properties:
-        verdicts = [v for v in result.verdicts if _is_one_of(v.property, (target,))]
+        verdicts = [v for v in result.verdicts if is_one_of(v.property, (target,))]
         failed = [v for v in verdicts if v.outcome in _BROKEN]
         if not failed:
             found = verdicts[0].outcome.value if verdicts else "cannot fail: nothing in this configuration could violate it"

@@ -118,7 +118,7 @@ def _suite(options: argparse.Namespace) -> ExitCode:
                 failures.append(error)
     if options.json:
         write_json(options.json, [result_record(r) for r in results])
-    if options.json != "-":
+    if results and options.json != "-":
         print(render_suite(results), end="")
     for error in failures:
         _say(render_diagnostics(error))
@@ -181,7 +181,7 @@ def _graph(options: argparse.Namespace) -> ExitCode:
     form = Path(options.output).suffix.removeprefix(".")
     if form not in FORMATS:
         known = ", ".join(f".{f}" for f in FORMATS)
-        raise UserError.of("LZ206", f"'{options.output}': which format?", hint=f"end the name with {known}")
+        raise UserError.of("LZ605", f"'{options.output}': which format?", hint=f"end the name with {known}")
     model = load_model(options.model)
     (plan, *_) = plans(model, options.check or (), overrides_of(options))
     limits = Limits(options.max_states, options.max_depth, options.time, options.memory_limit)
@@ -225,7 +225,7 @@ def _word(value: bool | int | str) -> str:
 def _explain(code: str) -> ExitCode:
     if code.upper() not in CODES:
         known = ", ".join(sorted(CODES))
-        raise UserError.of("LZ206", f"there is no code '{code}'", hint=suggest(code.upper(), CODES) or f"there are {known}")
+        raise UserError.of("LZ605", f"there is no code '{code}'", hint=suggest(code.upper(), CODES) or f"there are {known}")
     print(f"{code.upper()}: {CODES[code.upper()]}")
     return ExitCode.EXPECTED
 

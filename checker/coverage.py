@@ -1,4 +1,4 @@
-"""What never happened: statements that no state executes, conditions that are never true.
+"""What makes a result worth less: statements never executed, steps too large for a memory model.
 
 A result is worth something only where things happen.  Of a stretch that is
 never reached, only its beginning is reported.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from checker.core.system import Action, System, Thread
+from checker.core.system import Access, Action, System, Thread
 from checker.core.verdict import Finding
 
 
@@ -29,6 +29,18 @@ def never_executed(system: System, fired: Mapping[str, int], allowed: frozenset[
             place = item.removesuffix(" true")
             found.setdefault(item, Finding("LZ402", _message(item, action, place), place, item))
             break  # what follows in the same step is a consequence
+    return tuple(sorted(found.values(), key=lambda f: _order(f.where)))
+
+
+def several_accesses(system: System) -> tuple[Finding, ...]:
+    """A finding for each step that accesses several memory locations, which only sequential consistency allows."""
+    found: dict[str, Finding] = {}
+    for action in system.actions:
+        places = list(dict.fromkeys((a.var, a.index) for a in action.memory if isinstance(a, Access)))
+        if action.fault is None and len(places) > 1:
+            names = ", ".join(dict.fromkeys(var for var, _ in places))
+            message = f"one step accesses several memory locations ({names}), which only sc allows"
+            found.setdefault(action.statement, Finding("LZ406", message, action.statement, action.statement))
     return tuple(sorted(found.values(), key=lambda f: _order(f.where)))
 
 

@@ -25,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are ours."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError.of("LZ206", message, hint=f"{self.prog} --help lists what there is")
+        raise UserError.of("LZ605", message, hint=f"{self.prog} --help lists what there is")
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -37,7 +37,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         given.insert(0, "check")
     options = _parser().parse_args(given)
     if options.command is None:
-        raise UserError.of("LZ206", "which model?", hint="lzcheck MODEL.lzm; lzcheck --help lists what there is")
+        raise UserError.of("LZ605", "which model?", hint="lzcheck MODEL.lzm; lzcheck --help lists what there is")
     return options
 
 
@@ -61,7 +61,7 @@ def _pairs(texts: Sequence[str] | None, form: str) -> dict[str, str]:
     for text in texts or ():
         name, sign, value = text.partition("=")
         if not sign or not name or not value:
-            raise UserError.of("LZ206", f"'{text}' is not of the form {form}")
+            raise UserError.of("LZ605", f"'{text}' is not of the form {form}")
         pairs[name] = value
     return pairs
 

@@ -11,9 +11,10 @@ from checker.core.verdict import Expectation
 from checker.lang import syntax as s
 from checker.lang.diagnostics import Collector, UserError, suggest
 from checker.lang.names import Model
-from checker.lang.resolve import ConfigValue
+from checker.lang.resolve import ConfigValue, TypeResolver
 from checker.lang.source import NO_SPAN, Span
 from checker.lang.typecheck import default_config, typecheck
+from checker.lang.types import IntType
 
 MEMORY_MODELS = ("sc", "tso", "weak")
 
@@ -74,7 +75,7 @@ def _chosen(model: Model, names: Iterable[str] | None) -> list[s.CheckDecl | Non
     if not model.checks:
         wanted = list(names or ())
         if wanted:
-            raise UserError.of("LZ206", f"the model has no check '{wanted[0]}': it has none at all")
+            raise UserError.of("LZ605", f"the model has no check '{wanted[0]}': it has none at all")
         return [None]
     if names is None:
         return list(model.checks.values())
@@ -83,7 +84,7 @@ def _chosen(model: Model, names: Iterable[str] | None) -> list[s.CheckDecl | Non
         if name not in model.checks:
             known = ", ".join(model.checks)
             hint = suggest(name, model.checks) or f"it has {known}"
-            raise UserError.of("LZ206", f"the model has no check '{name}'", hint=hint)
+            raise UserError.of("LZ605", f"the model has no check '{name}'", hint=hint)
         chosen.append(model.checks[name])
     return chosen or [next(iter(model.checks.values()))]
 
@@ -154,14 +155,21 @@ def _config_value(model: Model, name: str, value: int | str) -> ConfigValue | No
     if isinstance(before, bool):
         return {"true": True, "false": False}.get(str(value))
     if isinstance(before, int):
-        return value if isinstance(value, int) else None
+        return value if isinstance(value, int) and _in_range(model, name, value) else None
     enum = model.enum_of(str(value))
     return str(value) if enum is not None and enum is model.enum_of(before) else None
 
 
+def _in_range(model: Model, name: str, value: int) -> bool:
+    declared = TypeResolver(model, default_config(model, Collector()), Collector()).resolve
+    type_ = model.configs[name].type
+    wanted = declared(type_) if type_ is not None else None
+    return not isinstance(wanted, IntType) or wanted.lo <= value <= wanted.hi
+
+
 def _wrong_value(found: Collector, name: str, value: int | str, before: ConfigValue, span: Span) -> None:
-    wanted = "true or false" if isinstance(before, bool) else "a number" if isinstance(before, int) else "one of its enum"
-    found.error("LZ301", f"config '{name}' is {wanted}, not '{value}'", span)
+    wanted = "true or false" if isinstance(before, bool) else "a number in its range" if isinstance(before, int) else "a member of its enum"
+    found.error("LZ301", f"config '{name}' cannot be '{value}': it is {wanted}", span)
 
 
 def _overridden(model: Model, plan: Plan, overrides: Overrides) -> Plan:
@@ -170,19 +178,20 @@ def _overridden(model: Model, plan: Plan, overrides: Overrides) -> Plan:
     for name, text in overrides.config.items():
         if name not in model.configs:
             hint = suggest(name, model.configs)
-            raise UserError.of("LZ206", f"-D {name}: the model has no config of that name", hint=hint)
+            raise UserError.of("LZ605", f"-D {name}: the model has no config of that name", hint=hint)
         value = _config_value(model, name, int(text) if text.lstrip("-").isdigit() else text)
         if value is None:
-            raise UserError.of("LZ301", f"-D {name}={text}: not a value of this config, which is {config[name]} by default")
+            default = str(config[name]).lower() if isinstance(config[name], bool) else config[name]
+            raise UserError.of("LZ605", f"-D {name}={text}: not a value of this config, which is {default} by default")
         config[name] = value
     for name, text in overrides.sizes.items():
         if not model.has_sort(name):
             known = [*model.sorts, *model.objects]
-            raise UserError.of("LZ206", f"--size {name}: the model has no sort of that name", hint=suggest(name, known))
+            raise UserError.of("LZ605", f"--size {name}: the model has no sort of that name", hint=suggest(name, known))
         if text == "any":
             return replace(plan, unsupported=f"{name} = any: proofs for any number")
         if not text.isdigit() or int(text) > 64:
-            raise UserError.of("LZ601", f"--size {name}={text}: a size is a number from 0 to 64")
+            raise UserError.of("LZ605", f"--size {name}={text}: a size is a number from 0 to 64")
         sizes[name] = int(text)
     memory = overrides.memory_model or plan.memory_model
     unsupported = plan.unsupported

@@ -128,10 +128,19 @@ def _property(instance: Instance, saved: SavedTrace) -> Property:
 
 
 def _candidates(instance: Instance, step: SavedStep) -> Iterator[Choice]:
-    """The actions that the step can mean: its key; then what differs only in the number behind it."""
+    """The actions that the step can mean, the likeliest first.
+
+    Its key; else what differs only in the number behind the key; else steps of the same proc
+    that share a statement with it (a patch may have put an `await` in front).
+    """
     actions = [a for a in instance.system.actions if a.thread == step.thread]
+    statements = set(step.label.split("; "))
     same = [a for a in actions if a.key == step.key]
     same += [a for a in actions if a not in same and _unnumbered(a.key) == _unnumbered(step.key)]
+    if not same:
+        here = [a for a in actions if _frames(a.key, a.thread) == _frames(step.key, step.thread)]
+        alike = {a.name: len(statements & set(a.label.split("; "))) for a in here}
+        same = sorted((a for a in here if alike[a.name]), key=lambda a: -alike[a.name])
     for action in same:
         args = _arguments(instance, action, step)
         if args is not None:
@@ -141,6 +150,11 @@ def _candidates(instance: Instance, step: SavedStep) -> Iterator[Choice]:
 def _unnumbered(key: str) -> str:
     base, _, number = key.rpartition("#")
     return base if number.isdigit() else key
+
+
+def _frames(key: str, thread: str) -> str:
+    """The procs that a key goes through: `thread/a.b/text` has `a.b`."""
+    return key.removeprefix(thread + "/").partition("/")[0]
 
 
 def _arguments(instance: Instance, action: Action, step: SavedStep) -> tuple[int, ...] | None:
@@ -161,7 +175,9 @@ def _reasons(instance: Instance, step: SavedStep, candidates: list[Choice], stat
         yield f"the model has no such statement any more: {step.label}"
         return
     seen = set()
-    for choice in candidates[:1] if len(candidates) == 1 else candidates:
+    for choice in candidates:
+        if instance.action(choice.action).fault is not None:
+            continue
         for reason in explain_blocked(instance, instance.action(choice.action), choice.args, state):
             if reason not in seen:
                 seen.add(reason)

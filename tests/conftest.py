@@ -16,11 +16,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """A check that a text equals the golden file of that name; with `--promote` the file follows the text."""
+def golden(request: pytest.FixtureRequest) -> Callable[[str | Path, str], None]:
+    """A check that a text equals the golden file of that name; with `--promote` the file follows the text.
+
+    A relative name is one in tests/golden; an absolute path is a golden file beside its input.
+    """
     promote = request.config.getoption("--promote")
 
-    def check(name: str, text: str) -> None:
+    def check(name: str | Path, text: str) -> None:
         path = GOLDEN / name
         if promote:
             path.parent.mkdir(parents=True, exist_ok=True)

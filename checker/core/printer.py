@@ -336,8 +336,7 @@ def _action(printer: _Printer, action: Action, thread: Thread) -> Iterator[str]:
     goal = "" if action.fault else f" -> {thread.locations[action.to].name}"
     yield f"  {owner}{cpu}: {thread.locations[action.at].name}{goal}"
     if action.label:
-        branch = "" if action.branch is None else f" [{str(action.branch).lower()}]"
-        yield f"  text {action.label}{branch}"
+        yield f"  text {action.label}"
     if action.key:
         yield f"  key {action.key}"
     if action.frames:

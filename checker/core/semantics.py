@@ -31,6 +31,7 @@ from checker.core.system import (
     Update,
     Value,
 )
+from checker.lang.diagnostics import UserError
 
 Env = Mapping[str, int]
 """The elements that parameters and bound variables stand for."""
@@ -172,10 +173,22 @@ def _seq(value: Value) -> tuple[int, ...]:
 
 
 def initial_states(instance: Instance) -> Iterator[State]:
-    """The states that a run may begin with, in a fixed order.
+    """The states that a run may begin with, in a fixed order, each once.
 
-    Raises ValueError where a generation is to begin with any value at all.
+    Raises ValueError where a generation is to begin with any value at all, and UserError
+    where the setup itself is at fault.
     """
+    seen: set[State] = set()
+    for valuation in _valuations(instance):
+        for state in _set_up(instance, valuation) if instance.system.setup else (valuation,):
+            first = canonical(instance, state)
+            if first not in seen:
+                seen.add(first)
+                yield first
+
+
+def _valuations(instance: Instance) -> Iterator[State]:
+    """What the first values of the variables allow."""
     candidates: list[tuple[Value, ...]] = []
     for var, index in instance.slots:
         if var.init is None:
@@ -185,7 +198,18 @@ def initial_states(instance: Instance) -> Iterator[State]:
             candidates.append((evaluate(instance, var.init, (), env),))
     for state in product(*candidates):
         if all(holds(instance, expr, state) for expr in instance.system.initial):
-            yield canonical(instance, state)
+            yield state
+
+
+def _set_up(instance: Instance, valuation: State) -> Iterator[State]:
+    """What the setup makes of a valuation: any one of its actions that can be taken."""
+    for action in instance.system.setup:
+        for args in instance.tuples(tuple(param.sort for param in action.params)):
+            env = environment(action, Choice(action.name, args))
+            if all(evaluate(instance, conjunct, valuation, env) for conjunct in action.guard):
+                if action.fault is not None:
+                    raise UserError.of("LZ501", f"the initial state: {action.fault.message}", action.span)
+                yield _updated(instance, action, valuation, env)
 
 
 def enabled(instance: Instance, state: State) -> Iterator[Choice]:
@@ -216,13 +240,19 @@ def apply(instance: Instance, state: State, choice: Choice) -> State:
     """The state that a choice leads to; the choice must be enabled and without a fault."""
     action = instance.action(choice.action)
     env = environment(action, choice)
+    successor = list(_updated(instance, action, state, env))
+    pc = instance.thread(action.thread).pc
+    successor[instance.slot(pc, thread_instance(instance, state, choice))] = action.to
+    return canonical(instance, tuple(successor))
+
+
+def _updated(instance: Instance, action: Action, state: State, env: Env) -> State:
+    """A state with the updates of an action made."""
     successor = list(state)
     for update in action.updates:
         for slot, value in _writes(instance, update, state, env):
             successor[slot] = value
-    pc = instance.thread(action.thread).pc
-    successor[instance.slot(pc, thread_instance(instance, state, choice))] = action.to
-    return canonical(instance, tuple(successor))
+    return tuple(successor)
 
 
 def _writes(instance: Instance, update: Update, state: State, env: Env) -> Iterator[tuple[int, Value]]:

@@ -56,6 +56,7 @@ class Trace:
     property: str
     initial: State
     steps: tuple[Step, ...]
+    number: int = 0
 
     @builtins.property
     def last(self) -> State:
@@ -104,7 +105,7 @@ def replay(instance: Instance, path: Path, property: Property) -> Trace:
             raise ReplayError(number, f"{choice.action}{choice.args} is a fault and leads nowhere")
         steps.append(step)
         state = step.state
-    trace = Trace(instance, property.name, initial, tuple(steps))
+    trace = Trace(instance, property.name, initial, tuple(steps), path.initial)
     if not _shows(trace, property):
         raise ReplayError(
             len(steps), f"the path does not end in what {property.name} ({property.kind.value}) claims"

@@ -69,6 +69,11 @@ class Statistics:
     fired: Mapping[str, int] = field(default_factory=dict)
 
 
+def is_one_of(prop: Property, names: tuple[str, ...]) -> bool:
+    """Whether a property is meant by one of some names; `assert` means any assertion."""
+    return prop.name in names or ("assert" in names and prop.name.startswith("assert: "))
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something that makes a green result worth nothing: never fired, never true."""

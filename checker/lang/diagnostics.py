@@ -7,11 +7,13 @@ time, 6 limits, 9 errors of lzcheck itself.  docs/errors.md is made from `CODES`
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from checker.lang.phrasebook import NAMES
 from checker.lang.source import NO_SPAN, SourceFile, Span
 
 CODES: Final[Mapping[str, str]] = MappingProxyType(
@@ -54,6 +56,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "LZ602": "something that this version does not support",
         "LZ603": "a file that cannot be written",
         "LZ604": "a trace that does not fit the model",
+        "LZ605": "an option or argument that makes no sense",
         "LZ901": "an error of lzcheck itself",
     }
 )
@@ -125,7 +128,25 @@ class Collector:
         return any(d.severity == "error" for d in self._found.values())
 
 
+@contextmanager
+def nesting(span: Span = NO_SPAN) -> Iterator[None]:
+    """What runs inside may walk the model recursively; a model nested too deeply for that is the user's error."""
+    try:
+        yield
+    except RecursionError:
+        raise UserError.of("LZ602", "expressions or blocks are nested too deeply", span) from None
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known word, or an empty string."""
-    near = difflib.get_close_matches(word, sorted(set(known)), n=1, cutoff=0.6)
-    return f"did you mean '{near[0]}'?" if near else ""
+    """A hint that names the nearest known word or says what C's word is here, or an empty string."""
+    near = nearest(word, known)
+    if word in NAMES and near.lower() != word.lower():
+        return NAMES[word]
+    return f"did you mean '{near}'?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like this one, or an empty string."""
+    words = sorted(set(known))
+    same = [w for w in words if w.lower() == word.lower()]
+    return next(iter(same or difflib.get_close_matches(word, words, n=1, cutoff=0.6)), "")

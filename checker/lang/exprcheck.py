@@ -8,14 +8,18 @@ from typing import assert_never
 
 from checker.lang import syntax as s
 from checker.lang import types as t
+from checker.lang.callcheck import CallChecker, a_type, expected
 from checker.lang.diagnostics import Collector, Note, suggest
 from checker.lang.names import CPU, Model
-from checker.lang.primitives import PRIMITIVES, Primitive
+from checker.lang.primitives import PRIMITIVES
 from checker.lang.resolve import ConfigValue, TypeResolver
 from checker.lang.scope import Local, Scope
 from checker.lang.source import Span
 
 BUILTIN_NAMES = ("this_cpu",)
+
+RESULT = "return"
+"""The local that holds what a proc returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,11 @@ class Context:
     step: bool = False
     effects: bool = False
 
+    @property
+    def inner(self) -> Context:
+        """The context of a part of the expression."""
+        return Context(self.cpu, self.ghost, self.step)
+
 
 class ExprChecker:
     """Gives every expression its type and reports what does not fit, without cascades."""
@@ -39,15 +48,61 @@ class ExprChecker:
         self.model = model
         self.found = found
         self.resolver = TypeResolver(model, config, found)
+        self.calls = CallChecker(self)
         self._var_types: dict[str, t.Type] = {}
+        self._fn: str | None = None
+        self._fn_uses: dict[str, set[str]] = {}
 
     # -- types of declared things
 
     def var_type(self, name: str) -> t.Type:
         """The type of a variable, without the CPU of a per-CPU one."""
         if name not in self._var_types:
-            self._var_types[name] = self.resolver.resolve(self.model.vars[name].type)
+            self._var_types[name] = self.resolver.declared(self.model.vars[name])
         return self._var_types[name]
+
+    # -- fns, which may stand in properties and in steps
+
+    def fn(self, fn: s.FnDecl, scope: Scope) -> None:
+        """Check a fn, and note whether it needs a CPU or reads a ghost: its calls answer for that."""
+        self._fn = fn.name.text
+        self._fn_uses[self._fn] = set()
+        self.expect(fn.body, self.resolver.resolve(fn.result), scope, Context(ghost=True))
+        self._fn = None
+
+    def uses(self, fn: str) -> set[str]:
+        """What a fn and those it calls use: `cpu`, `ghost`."""
+        seen, todo, found = {fn}, [fn], set[str]()
+        while todo:
+            for use in self._fn_uses.get(todo.pop(), ()):
+                if use in ("cpu", "ghost"):
+                    found.add(use)
+                elif use[2:] not in seen:
+                    seen.add(use[2:])
+                    todo.append(use[2:])
+        return found
+
+    def used_fn(self, expr: s.CallExpr, context: Context) -> None:
+        """A fn is called: complain if it uses what is not there."""
+        name = expr.callee.text
+        if self._fn is not None:
+            self._fn_uses[self._fn].add(f"f:{name}")
+            return
+        uses = self.uses(name)
+        if "ghost" in uses and not context.ghost:
+            self._ghost(name, expr.span)
+        if "cpu" in uses and not context.cpu:
+            self.found.error("LZ311", f"'{name}' asks for this CPU, and there is none in a property", expr.span)
+
+    def _reads_ghost(self, name: str, span: Span, context: Context) -> None:
+        if self._fn is not None:
+            self._fn_uses[self._fn].add("ghost")
+        elif not context.ghost:
+            self._ghost(name, span)
+
+    def _needs_cpu(self) -> None:
+        if self._fn is not None:
+            self._fn_uses[self._fn].add("cpu")
 
     # -- expressions
 
@@ -55,7 +110,7 @@ class ExprChecker:
         """Check that the expression can go where `wanted` is needed; its own type."""
         got = self.type_of(expr, scope, context)
         if not t.fits(got, wanted):
-            self.found.error("LZ301", f"expected {wanted}, but this is {_a(got)}", expr.span)
+            self.found.error("LZ301", expected(wanted, got), expr.span)
         return got
 
     def condition(self, expr: s.Expr, scope: Scope, context: Context) -> None:
@@ -64,11 +119,11 @@ class ExprChecker:
         if isinstance(got, t.BoolType | t.ErrorType) or (isinstance(got, t.ElemType) and got.optional):
             return
         hint = "compare it with something" if t.is_number(got) else ""
-        self.found.error("LZ301", f"expected a condition, but this is {_a(got)}", expr.span, hint=hint)
+        self.found.error("LZ301", f"expected a condition, but this is {a_type(got)}", expr.span, hint=hint)
 
     def type_of(self, expr: s.Expr, scope: Scope, context: Context) -> t.Type:
         """The type of an expression, ErrorType where something in it is already reported."""
-        inner = Context(context.cpu, context.ghost, context.step)
+        inner = context.inner
         match expr:
             case s.Number(value=value):
                 return t.IntType(value, value)
@@ -83,7 +138,7 @@ class ExprChecker:
             case s.IndexExpr():
                 return self._index(expr, scope, inner)
             case s.CallExpr():
-                return self.call(expr, scope, context)
+                return self.calls.call(expr, scope, context)
             case s.Unary(op="!"):
                 self.condition(expr.operand, scope, context)
                 return t.BOOL
@@ -96,7 +151,12 @@ class ExprChecker:
                 return self._binary(expr, scope, inner)
             case s.Conditional():
                 self.condition(expr.condition, scope, inner)
-                return self._joined(expr.then, expr.otherwise, scope, inner, expr.span)
+                joined = self._joined(expr.then, expr.otherwise, scope, inner, expr.span)
+                if isinstance(joined, t.GenType) and joined.after:
+                    self.found.error("LZ310", "a gen + 1 can only be compared", expr.span)
+                if isinstance(joined, t.ArrayType | t.LockType | t.SeqType | t.VoidType):
+                    return self._no_operator("?", joined, expr.span)
+                return joined
             case s.SetLiteral(elements=()):
                 return t.EmptySetType()
             case s.SetLiteral():
@@ -129,7 +189,7 @@ class ExprChecker:
         if before is not None:
             note = Note(before.span, "the first time is here")
             self.found.error("LZ202", f"'{local.name}' is declared twice", local.span, notes=(note,))
-        elif local.name in self.model.values or local.name in BUILTIN_NAMES:
+        elif local.name in self.model.values or local.name in (*BUILTIN_NAMES, RESULT):
             self.found.error("LZ202", f"'{local.name}' hides what the model declares under that name", local.span)
         scope.names[local.name] = local
 
@@ -139,12 +199,14 @@ class ExprChecker:
         name = expr.name
         local = scope.find(name)
         if local is not None:
-            if local.ghost and not context.ghost:
-                self._ghost(name, expr.span)
             return local.type
         if name == "this_cpu":
+            self._needs_cpu()
             if not context.cpu:
                 self.found.error("LZ311", "there is no 'this_cpu' in a property", expr.span)
+            if CPU not in self.model.sorts:
+                self.found.error("LZ201", "'this_cpu' needs 'sort CPU'", expr.span)
+                return t.ERROR
             return t.ElemType(CPU)
         value = self.model.values.get(name)
         match value:
@@ -159,8 +221,10 @@ class ExprChecker:
                     self.found.error(
                         "LZ311", f"'{name}' is a per-CPU variable: which CPU's?", expr.span, hint=f"write {name}[c]"
                     )
-                if value.storage == "ghost" and not context.ghost:
-                    self._ghost(name, expr.span)
+                if value.percpu:
+                    self._needs_cpu()
+                if value.storage == "ghost":
+                    self._reads_ghost(name, expr.span, context)
                 return self.var_type(name)
             case None:
                 known = [*scope.all_names(), *self.model.values, *BUILTIN_NAMES]
@@ -195,27 +259,31 @@ class ExprChecker:
             case t.ErrorType():
                 return t.ERROR
             case _:
-                self.found.error("LZ207", f"{_a(base)} has no fields", expr.field.span)
+                self.found.error("LZ207", f"{a_type(base)} has no fields", expr.field.span)
                 return t.ERROR
         declared = self.model.field_of(owner, expr.field.text)
         if declared is None:
-            known = self.model.objects[owner].fields if owner in self.model.objects else self.model.records[owner].fields
+            known = (
+                self.model.objects[owner].fields if owner in self.model.objects else self.model.records[owner].fields
+            )
             hint = suggest(expr.field.text, [f.name.text for f in known])
             self.found.error("LZ207", f"'{owner}' has no field '{expr.field}'", expr.field.span, hint=hint)
             return t.ERROR
-        if declared.storage == "ghost" and not context.ghost:
-            self._ghost(expr.field.text, expr.span)
-        return self.resolver.resolve(declared.type)
+        if declared.storage == "ghost":
+            self._reads_ghost(expr.field.text, expr.span, context)
+        return self.resolver.declared(declared)
 
     def _index(self, expr: s.IndexExpr, scope: Scope, context: Context) -> t.Type:
         base, indices = flatten_index(expr)
         own: t.Type
         if isinstance(base, s.NameExpr) and scope.find(base.name) is None and base.name in self.model.vars:
             declared = self.model.vars[base.name]
-            if declared.storage == "ghost" and not context.ghost:
-                self._ghost(base.name, base.span)
+            if declared.storage == "ghost":
+                self._reads_ghost(base.name, base.span, context)
             own = self.var_type(base.name)
             if declared.percpu:
+                if len(indices) <= dimensions(own):
+                    self._needs_cpu()
                 own = _with_cpu(own, len(indices), context.cpu)
         else:
             own = self.type_of(base, scope, context)
@@ -223,14 +291,14 @@ class ExprChecker:
             wanted, rest = _peel(own)
             if wanted is None:
                 if not isinstance(own, t.ErrorType):
-                    self.found.error("LZ302", f"{_a(own)} cannot be indexed", expr.span)
+                    self.found.error("LZ302", f"{a_type(own)} cannot be indexed", expr.span)
                 for other in indices[number:]:
                     self.type_of(other, scope, context)
                 return t.ERROR
             self.expect(index, wanted, scope, context)
             own = rest
         if isinstance(own, t.ArrayType):
-            self.found.error("LZ313", f"{_a(own)} still needs an index", expr.span)
+            self.found.error("LZ313", f"{a_type(own)} still needs an index", expr.span)
             return t.ERROR
         return own
 
@@ -250,7 +318,7 @@ class ExprChecker:
                 return t.BOOL
             case "==" | "!=":
                 joined = self._joined(expr.left, expr.right, scope, context, expr.span)
-                if isinstance(joined, t.RecordType | t.ArrayType | t.LockType):
+                if isinstance(joined, t.RecordType | t.ArrayType | t.LockType | t.SeqType | t.VoidType):
                     self.found.error("LZ302", f"values of {joined} cannot be compared", expr.span)
                 return t.BOOL
             case "<" | "<=" | ">" | ">=":
@@ -288,7 +356,7 @@ class ExprChecker:
                 self.type_of(expr.left, scope, context)
             case _:
                 self.type_of(expr.left, scope, context)
-                self.found.error("LZ302", f"{_a(container)} has no members", expr.right.span)
+                self.found.error("LZ302", f"{a_type(container)} has no members", expr.right.span)
         return t.BOOL
 
     def _arithmetic(self, expr: s.Binary, scope: Scope, context: Context) -> t.Type:
@@ -297,8 +365,8 @@ class ExprChecker:
         match left, right:
             case (t.ErrorType(), _) | (_, t.ErrorType()):
                 return t.ERROR
-            case (t.GenType(), t.IntType(lo=1, hi=1)) if expr.op == "+":
-                return t.GEN
+            case (t.GenType(head=head, after=False), t.IntType(lo=1, hi=1)) if expr.op == "+":
+                return t.GenType(head, after=True)
             case (t.GenType(), _) | (_, t.GenType()):
                 self.found.error("LZ310", "a gen can only be compared, copied and asked for + 1", expr.span)
                 return t.ERROR
@@ -312,7 +380,9 @@ class ExprChecker:
                     return t.IntType(a.lo + b.lo, a.hi + b.hi)
                 return t.IntType(a.lo - b.hi, a.hi - b.lo)
         hint = "put the element into braces: {x}" if isinstance(left, t.SetType) else ""
-        self.found.error("LZ302", f"'{expr.op}' does not go with {_a(left)} and {_a(right)}", expr.span, hint=hint)
+        self.found.error(
+            "LZ302", f"'{expr.op}' does not go with {a_type(left)} and {a_type(right)}", expr.span, hint=hint
+        )
         return t.ERROR
 
     def _joined(self, left: s.Expr, right: s.Expr, scope: Scope, context: Context, span: Span) -> t.Type:
@@ -322,7 +392,7 @@ class ExprChecker:
             if isinstance(a, t.GenType) or isinstance(b, t.GenType):
                 self.found.error("LZ310", "a gen is only compared with gens, and with 0", span)
             else:
-                self.found.error("LZ301", f"{_a(a)} and {_a(b)} do not go together", span)
+                self.found.error("LZ301", f"{a_type(a)} and {a_type(b)} do not go together", span)
             return t.ERROR
         return joined
 
@@ -333,60 +403,15 @@ class ExprChecker:
             if isinstance(got, t.ElemType) and sort in (None, got.sort):
                 sort = got.sort
             elif not isinstance(got, t.ErrorType):
-                self.found.error("LZ301", f"a set holds elements of one sort, but this is {_a(got)}", element.span)
+                self.found.error("LZ301", f"a set holds elements of one sort, but this is {a_type(got)}", element.span)
         return t.SetType((sort,)) if sort is not None else t.ERROR
 
     def _no_operator(self, op: str, got: t.Type, span: Span) -> t.Type:
         if not isinstance(got, t.ErrorType):
-            self.found.error("LZ302", f"'{op}' does not go with {_a(got)}", span)
+            self.found.error("LZ302", f"'{op}' does not go with {a_type(got)}", span)
         return t.ERROR
 
-    # -- calls
-
-    def call(self, expr: s.CallExpr, scope: Scope, context: Context) -> t.Type:
-        """The type that a call returns; VoidType where it returns nothing."""
-        name = expr.callee.text
-        inner = Context(context.cpu, context.ghost, context.step)
-        if name in self.model.fns:
-            fn = self.model.fns[name]
-            self.arguments(expr.callee, fn.params, expr.args, scope, inner)
-            return self.resolver.resolve(fn.result)
-        if name in self.model.procs:
-            proc = self.model.procs[name]
-            if not context.effects:
-                self._effect(expr)
-            self.arguments(expr.callee, proc.params, expr.args, scope, inner)
-            return self.resolver.resolve(proc.result) if proc.result is not None else t.VOID
-        if name in PRIMITIVES:
-            return self._primitive(expr, PRIMITIVES[name], scope, context)
-        for argument in expr.args:
-            self.type_of(argument, scope, inner)
-        hint = suggest(name, [*self.model.fns, *self.model.procs, *PRIMITIVES])
-        if name in self.model.interrupts:
-            hint = f"an interrupt is called with 'call {name}(...) on MASK'"
-        self.found.error("LZ201", f"unknown proc or fn '{name}'", expr.callee.span, hint=hint)
-        return t.ERROR
-
-    def arguments(
-        self,
-        callee: s.Name,
-        params: tuple[s.ParamDecl, ...],
-        args: tuple[s.Expr, ...],
-        scope: Scope,
-        context: Context,
-    ) -> None:
-        """Check the arguments of a call against the parameters."""
-        if len(params) != len(args):
-            wanted = f"{len(params)} argument{'s' * (len(params) != 1)}"
-            self.found.error("LZ304", f"'{callee}' takes {wanted}, but this gives {len(args)}", callee.span)
-        for index, argument in enumerate(args):
-            if index >= len(params):
-                self.type_of(argument, scope, context)
-                continue
-            wanted_type = self.resolver.resolve(params[index].type)
-            self.expect(argument, wanted_type, scope, context)
-            if params[index].ref or isinstance(wanted_type, t.LockType | t.RefcountType | t.SeqType):
-                self.place(argument, scope)
+    # -- places
 
     def place(self, expr: s.Expr, scope: Scope) -> bool:
         """Whether the expression is something that can be assigned to; complains where not."""
@@ -408,86 +433,6 @@ class ExprChecker:
                 pass
         self.found.error("LZ303", "this cannot be assigned to", expr.span)
         return False
-
-    def _effect(self, expr: s.CallExpr) -> None:
-        self.found.error(
-            "LZ305", f"'{expr.callee}' has effects, so it cannot be a part of an expression", expr.span,
-            hint=f"give it a line of its own: let x = {expr.callee}(...);",
-        )  # fmt: skip
-
-    def _primitive(self, expr: s.CallExpr, primitive: Primitive, scope: Scope, context: Context) -> t.Type:
-        name, args = expr.callee.text, expr.args
-        if primitive.effect and not context.effects:
-            self._effect(expr)
-        if name == "next" and not context.step:
-            self.found.error("LZ309", "'next' can only stand in a step property", expr.span)
-        least = sum(1 for p in primitive.params if not p.endswith("?"))
-        inner = Context(context.cpu, context.ghost, context.step)
-        if not least <= len(args) <= len(primitive.params):
-            for argument in args:
-                self.type_of(argument, scope, inner)
-            message = f"'{name}' takes {least} argument{'s' * (least != 1)}, but this gives {len(args)}"
-            self.found.error("LZ304", message, expr.callee.span)
-            return t.ERROR
-        first: t.Type = t.VOID
-        for word, argument in zip(primitive.params, args, strict=False):
-            if word == "kind?":
-                self._kind(argument, first)
-                continue
-            if word in ("value", "element"):
-                self.expect(argument, _element(first) if word == "element" else first, scope, inner)
-                continue
-            first = self._argument(word, argument, scope, inner)
-        if isinstance(first, t.RefcountType) and first.kinds and len(args) == 1 and "kind?" in primitive.params:
-            message = f"say what kind of reference this is: {', '.join(first.kinds)}"
-            self.found.error("LZ304", message, expr.span)
-        match primitive.result:
-            case "bool":
-                return t.BOOL
-            case "int":
-                return t.IntType(0, 1 << 16)
-            case "place":
-                return first
-            case "element":
-                return _element(first)
-            case _:
-                return t.VOID
-
-    def _argument(self, word: str, argument: s.Expr, scope: Scope, context: Context) -> t.Type:
-        if word == "bool":
-            self.condition(argument, scope, context)
-            return t.BOOL
-        got = self.type_of(argument, scope, context)
-        if isinstance(got, t.ErrorType):
-            return got
-        if word in ("refcount", "spinlock", "mutex", "rwlock", "seq", "place", "number", "flag"):
-            self.place(argument, scope)
-        wrong = {
-            "refcount": not isinstance(got, t.RefcountType),
-            "spinlock": got != t.LockType("spinlock"),
-            "mutex": got != t.LockType("mutex"),
-            "rwlock": got != t.LockType("rwlock"),
-            "lock": not isinstance(got, t.LockType),
-            "seq": not isinstance(got, t.SeqType),
-            "set": not isinstance(got, t.SetType),
-            "number": not isinstance(got, t.IntType | t.RefcountType | t.GenType),
-            "flag": not isinstance(got, t.BoolType),
-            "object": not (isinstance(got, t.ElemType) and got.sort in self.model.objects),
-        }
-        if wrong.get(word, False):
-            wanted = {"seq": "a sequence", "set": "a set", "number": "a number", "flag": "a bool"}.get(word, f"a {word}")
-            self.found.error("LZ301", f"expected {wanted}, but this is {_a(got)}", argument.span)
-            return t.ERROR
-        return got
-
-    def _kind(self, argument: s.Expr, refcount: t.Type) -> None:
-        if not isinstance(refcount, t.RefcountType):
-            return
-        name = argument.name if isinstance(argument, s.NameExpr) else None
-        if name is None or name not in refcount.kinds:
-            hint = suggest(name or "", refcount.kinds)
-            known = ", ".join(refcount.kinds) or "no kinds at all"
-            self.found.error("LZ201", f"not a kind of holder of this refcount, which has {known}", argument.span, hint=hint)
 
 
 def flatten_index(expr: s.IndexExpr) -> tuple[s.Expr, tuple[s.Expr, ...]]:
@@ -536,19 +481,3 @@ def _range(type_: t.Type) -> t.IntType:
         return t.IntType(0, type_.bound)
     assert isinstance(type_, t.IntType)
     return type_
-
-
-def _element(type_: t.Type) -> t.Type:
-    return type_.element if isinstance(type_, t.SeqType) else t.ERROR
-
-
-def _a(type_: t.Type) -> str:
-    match type_:
-        case t.IntType(lo=lo, hi=hi) if lo == hi:
-            return f"the number {lo}"
-        case t.IntType():
-            return f"a number {type_}"
-        case t.NullType() | t.EmptySetType() | t.VoidType():
-            return str(type_)
-        case _:
-            return f"{'an' if str(type_)[:1] in 'aeiou' else 'a'} {type_}"

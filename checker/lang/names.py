@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from checker.lang import syntax as s
-from checker.lang.diagnostics import Collector, Diagnostic, Note, UserError
+from checker.lang.diagnostics import Collector, Diagnostic, Note, UserError, nesting, suggest
 from checker.lang.parser import Parser
 from checker.lang.source import SourceFile, Span
 
@@ -73,10 +73,12 @@ def load_model(path: str, parser: Parser | None = None, *, text: str | None = No
     parser = parser or Parser()
     reader = _Reader(parser)
     main = reader.read(path, path, None, text)
+    if reader.found.failed:
+        raise UserError(reader.found.diagnostics, reader.sources)
     if main.library:
-        raise UserError.of(
-            "LZ309", f"'{path}' is a library: it has nothing to check", main.span, hint="use it in a model"
-        )
+        hint = f'take it into a model with use "{Path(path).stem}";'
+        wrong = Diagnostic("LZ309", f"'{path}' is a library: it has nothing to check", main.span, hint=hint)
+        raise UserError([wrong], reader.sources)
     model = Model(main.name.text, path, main.doc, reader.sources, main.span)
     found = Collector()
     joiner = _Joiner(model, found)
@@ -97,6 +99,7 @@ class _Reader:
         self._done: set[Path] = set()
         self.sources: dict[str, SourceFile] = {}
         self.libraries: list[s.File] = []
+        self.found = Collector()
 
     def read(self, path: str, shown: str, use: s.Use | None, text: str | None = None) -> s.File:
         place = use.span if use else None
@@ -109,7 +112,8 @@ class _Reader:
             raise self._unreadable(f"cannot read '{shown}': {error.strerror}", place) from None
         source = SourceFile(shown, content)
         self.sources[shown] = source
-        file = self._parser.parse(source)
+        with nesting(Span(shown, 1, 1, 1, 1)):
+            file = self._parser.parse(source)
         self._open.append(key)
         for declaration in file.declarations:
             if isinstance(declaration, s.Use):
@@ -120,23 +124,29 @@ class _Reader:
 
     def _use(self, use: s.Use, folder: Path) -> None:
         standard = use.path.startswith("std/")
-        path = (STD / use.path.removeprefix("std/") if standard else folder / use.path).with_suffix(".lzm")
+        wanted = use.path.removeprefix("std/") if standard else use.path
+        if not Path(wanted).name or "\0" in wanted:
+            self.found.error("LZ203", f"'{use.path}' names no file", use.span, hint='write use "std/NAME";')
+            return
+        path = (STD if standard else folder).joinpath(wanted).with_suffix(".lzm")
         key = path.resolve()
         if key in self._done:
             return
         if key in self._open:
-            raise UserError(
-                [Diagnostic("LZ205", f"'{use.path}' is used by a file that it uses itself", use.span)], self.sources
-            )
+            self.found.error("LZ205", f"'{use.path}' is used by a file that it uses itself", use.span)
+            return
         if not path.is_file():
-            hint = f"the library has {', '.join(sorted(f'std/{p.stem}' for p in STD.glob('*.lzm')))}" if standard else ""
-            raise UserError([Diagnostic("LZ203", f"there is no '{use.path}'", use.span, hint=hint)], self.sources)
+            known = [f"std/{p.stem}" for p in sorted(STD.glob("*.lzm"))]
+            hint = suggest(use.path, known) or (f"the library has {', '.join(known)}" if standard else "")
+            self.found.error("LZ203", f"there is no '{use.path}'", use.span, hint=hint)
+            return
         shown = use.path + ".lzm" if standard else str(path)
         file = self.read(str(path), shown, use)
-        if not file.library:
+        if file.library:
+            self.libraries.append(file)
+        else:
             message = f"'{use.path}' is a model, not a library"
-            raise UserError([Diagnostic("LZ203", message, use.span, hint="begin it with 'library NAME;'")], self.sources)
-        self.libraries.append(file)
+            self.found.error("LZ203", message, use.span, hint="a library begins with 'library NAME;'")
 
     def _unreadable(self, message: str, span: Span | None) -> UserError:
         diagnostic = Diagnostic("LZ103", message, span) if span else Diagnostic("LZ103", message)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedInput, UnexpectedToken
-from lark.lexer import PatternStr
+from lark.lexer import PatternStr, TerminalDef
 
 from checker.lang import syntax
-from checker.lang.diagnostics import UserError
+from checker.lang.diagnostics import Diagnostic, UserError
 from checker.lang.source import SourceFile, Span
 from checker.lang.syntaxerrors import NAME, NUMBER, TEXT, Stop, Word, explain
 from checker.lang.treebuilder import TreeBuilder
@@ -35,7 +35,7 @@ class Parser:
     def __init__(self) -> None:
         grammar = (resources.files("checker") / "grammar.lark").read_text(encoding="utf-8")
         self._lark = Lark(grammar, parser="lalr", propagate_positions=True, maybe_placeholders=True)
-        self._texts = {d.name: _texts(d.name, d.pattern.value, isinstance(d.pattern, PatternStr)) for d in self._lark.terminals}
+        self._texts = {d.name: _texts(d) for d in self._lark.terminals}
         self._words = frozenset(t for texts in self._texts.values() for t in texts if t.islower() and t.isascii())
 
     def parse(self, source: SourceFile) -> syntax.File:
@@ -59,7 +59,7 @@ class Parser:
                 read.pop()
         except UnexpectedInput:
             pass
-        again = self._lark.parse_interactive("")
+        again: Any = self._lark.parse_interactive("")  # Lark has no type for accepts()
         for token in read:
             again.feed_token(token)
         return Stop(
@@ -76,13 +76,14 @@ class Parser:
             yield from self._texts.get(terminal, ())
 
 
-def _texts(name: str, pattern: str, fixed: bool) -> tuple[str, ...]:
+def _texts(terminal: TerminalDef) -> tuple[str, ...]:
     """The texts that a terminal stands for, or the name of their class."""
-    if name in _CLASSES:
-        return _CLASSES[name]
-    if fixed:
-        return (pattern,)
-    words = re.fullmatch(r"\(([a-z|]+)\)\\b", pattern)
+    pattern = terminal.pattern
+    if terminal.name in _CLASSES:
+        return _CLASSES[terminal.name]
+    if isinstance(pattern, PatternStr):
+        return (pattern.value,)
+    words = re.fullmatch(r"\(([a-z|]+)\)\\b", pattern.value)
     return tuple(words.group(1).split("|")) if words else ()
 
 
@@ -108,14 +109,17 @@ def _check_limits(tree: Tree[Token], source: SourceFile) -> None:
         node, depth = open_.pop()
         if isinstance(node, Token):
             if node.type in ("INT", "SIGNED") and abs(_size(node)) > LARGEST:
-                message = f"a number is at most {LARGEST}"
-                raise UserError.of("LZ601", message, _word(source, node).span).within(source)
+                raise _refused(source, f"a number is at most {LARGEST}", _word(source, node).span, "")
             continue
         if depth > DEEPEST and not node.meta.empty:
             at = Span(source.name, node.meta.line, node.meta.column, node.meta.end_line, node.meta.end_column)
             hint = "give a part of it a name with a fn or a proc"
-            raise UserError.of("LZ601", f"this is nested more than {DEEPEST} levels deep", at, hint=hint).within(source)
+            raise _refused(source, f"this is nested more than {DEEPEST} levels deep", at, hint)
         open_ += [(child, depth + 1) for child in node.children if child is not None]
+
+
+def _refused(source: SourceFile, message: str, span: Span, hint: str) -> UserError:
+    return UserError([Diagnostic("LZ601", message, span, hint=hint)], {source.name: source})
 
 
 def _size(number: Token) -> int:

@@ -18,7 +18,7 @@ class Primitive:
     `params` holds one word per parameter: `place` (something that can be assigned
     to), `value` (of that place's type), `refcount`, `kind?` (a holder kind, needed where the
     refcount declares them), `spinlock`, `mutex`, `rwlock`, `lock`, `seq`, `element` (of the seq), `object`,
-    `set`, `bool`, `any`.  `result`: bool, int, place (the type of the first
+    `set`, `task`, `bool`, `number`, `flag` (a bool place), `any`.  `result`: bool, int, place (the type of the first
     parameter), element, `none`.  An `effect` changes the state, so it stands alone.
     """
 
@@ -33,6 +33,7 @@ def _table() -> dict[str, Primitive]:
         "live": Primitive(("object",), "bool", effect=False),
         "len": Primitive(("seq",), "int", effect=False),
         "size": Primitive(("set",), "int", effect=False),
+        "running": Primitive(("task",), "bool", effect=False),
         "held": Primitive(("lock",), "bool", effect=False),
         "irqs_disabled": Primitive((), "bool", effect=False),
         "next": Primitive(("any",), "place", effect=False),

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from checker.lang import syntax as s
 from checker.lang import types as t
-from checker.lang.diagnostics import Collector, suggest
+from checker.lang.diagnostics import Collector, Note, suggest
 from checker.lang.names import Model
+from checker.lang.walk import heads
 
 ConfigValue = bool | int | str
 
@@ -21,6 +22,35 @@ class TypeResolver:
         self._model = model
         self._config = config
         self._found = found
+        self.heads = {name: found[0] for name, found in heads(model).items()}
+        """The declarations of the generation counters, by name."""
+
+    def check_heads(self) -> None:
+        """Complain about counters that cannot be told apart or have too many indices."""
+        for name, declared in heads(self._model).items():
+            for other in declared[1:]:
+                self._found.error(
+                    "LZ310", f"several gens are named '{name}', and something increments '{name}'", other.name.span,
+                    hint="give the counter a name of its own",
+                    notes=(Note(declared[0].name.span, "another one is here"),),
+                )  # fmt: skip
+            head = declared[0]
+            is_field = isinstance(head, s.FieldDecl)
+            fixed = is_field or (isinstance(head, s.VarDecl) and head.percpu)
+            indices = fixed + (len(head.type.index) if isinstance(head.type, s.ArrayType) else 0)
+            if indices > 1:
+                self._found.error("LZ310", f"the counter '{name}' has more than one index", head.name.span)
+            if is_field and any(f is head for r in self._model.records.values() for f in r.fields):
+                self._found.error("LZ310", f"the counter '{name}' is a record's: only copies can be", head.name.span)
+
+    def declared(self, declaration: s.FieldDecl | s.VarDecl) -> t.Type:
+        """The type of a field or variable; a counter is of its own kind of generation."""
+        name = declaration.name.text
+        if self.heads.get(name) is not declaration:
+            return self.resolve(declaration.type)
+        if isinstance(declaration.type, s.ArrayType):
+            return t.ArrayType(t.GenType(name), tuple(n.text for n in declaration.type.index))
+        return t.GenType(name)
 
     def resolve(self, expr: s.TypeExpr) -> t.Type:
         """The type meant, or ErrorType after a complaint."""
@@ -39,10 +69,7 @@ class TypeResolver:
             case s.SeqType():
                 return self._seq(expr)
             case s.GenOfType(name=name):
-                if name == "gen":
-                    return t.GenType(expr.head.text)
-                self._found.error("LZ201", f"unknown type '{name} of'", expr.span, hint="set of, seq of, gen of")
-                return t.ERROR
+                return self._gen_of(name, expr)
             case s.RefcountType():
                 bound = t.DEFAULT_REFCOUNT_BOUND if expr.bound is None else self.bound(expr.bound)
                 return t.RefcountType(bound, tuple(k.text for k in expr.kinds))
@@ -89,7 +116,7 @@ class TypeResolver:
         if name == "bool":
             return t.BOOL
         if name == "gen":
-            return t.GEN
+            return self._gen(expr)
         if name in _LOCKS:
             return t.LockType(name)
         if self._model.has_sort(name):
@@ -101,6 +128,24 @@ class TypeResolver:
         known = ["bool", "gen", "refcount", *_LOCKS, *self._model.sorts, *self._model.objects, *self._model.enums]
         hint = suggest(name, [*known, *self._model.records])
         self._found.error("LZ201", f"unknown type '{name}'", expr.span, hint=hint)
+        return t.ERROR
+
+    def _gen(self, expr: s.NamedType) -> t.Type:
+        """A `gen`: of the only counter there is, if the text has not several."""
+        if len(self.heads) > 1:
+            hint = " or ".join(f"gen of {name}" for name in self.heads)
+            self._found.error("LZ310", "the model has several counters: of which one is this?", expr.span, hint=hint)
+            return t.ERROR
+        return t.GenType(next(iter(self.heads), ""))
+
+    def _gen_of(self, name: str, expr: s.GenOfType) -> t.Type:
+        if name != "gen":
+            self._found.error("LZ201", f"unknown type '{name} of'", expr.span, hint="set of, seq of, gen of")
+        elif expr.head.text not in self.heads:
+            hint = suggest(expr.head.text, self.heads)
+            self._found.error("LZ201", f"nothing increments a gen named '{expr.head}'", expr.head.span, hint=hint)
+        else:
+            return t.GenType(expr.head.text)
         return t.ERROR
 
     def _seq(self, expr: s.SeqType) -> t.Type:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 
@@ -31,21 +32,26 @@ class Span:
 NO_SPAN: Final = Span("", 0, 0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SourceFile:
     """A text and the name it goes by in messages."""
 
     name: str
     text: str
 
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """The lines as the parser counts them: only a line feed ends one."""
+        return tuple(line.removesuffix("\r") for line in self.text.split("\n"))
+
     def line(self, number: int) -> str:
         """Line `number` (from 1) without its end, or an empty string past the end."""
-        lines = self.text.splitlines()
+        lines = self.lines
         return lines[number - 1] if 0 < number <= len(lines) else ""
 
     def excerpt(self, span: Span) -> str:
         """The text of `span`, white space folded, on one line."""
-        lines = self.text.splitlines()[span.line - 1 : span.end_line]
+        lines = list(self.lines[span.line - 1 : span.end_line])
         if not lines:
             return ""
         lines[-1] = lines[-1][: span.end_column - 1] if len(lines) > 1 else lines[-1]

@@ -125,11 +125,20 @@ class Quantified(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class FieldInit(Node):
+    """`count = 1 of users`; the kind only for refcounts that have kinds."""
+
+    name: Name
+    value: Expr
+    kind: Name | None
+
+
+@dataclass(frozen=True, slots=True)
 class Alloc(Node):
     """`alloc mm { users = 1 }`; only on the right of `let` or an assignment."""
 
     sort: Name
-    fields: tuple[tuple[Name, Expr], ...]
+    fields: tuple[FieldInit, ...]
 
 
 Expr = (

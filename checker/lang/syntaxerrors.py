@@ -7,12 +7,13 @@ that place, most telling first; many know what a C programmer would have written
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from checker.lang.diagnostics import Diagnostic, Note, suggest
+from checker.lang.diagnostics import Diagnostic, Note, nearest
+from checker.lang.phrasebook import C_TYPES, DECLARATIONS, FORMS, LOCAL, SIGNS, STATEMENTS, WORDS
 from checker.lang.source import SourceFile, Span
 
 NAME, NUMBER, TEXT = "a name", "a number", "a text in double quotes"
@@ -50,6 +51,11 @@ class Stop:
         return self.word.text if self.word else ""
 
     @cached_property
+    def rest(self) -> str:
+        """The text behind what does not fit."""
+        return self.source.text[self.word.end :] if self.word else ""
+
+    @cached_property
     def last(self) -> str:
         """The text of the token before."""
         return self.before[-1].text if self.before else ""
@@ -69,6 +75,16 @@ class Stop:
         return self.head[0].text if self.head else self.text
 
     @cached_property
+    def closed(self) -> str:
+        """The first word of what the last `}` ends."""
+        depth = 0
+        for index in range(len(self.before) - 1, -1, -1):
+            depth += {"}": 1, "{": -1}.get(self.before[index].text, 0)
+            if depth == 0:
+                return Stop(self.source, self.before[:index], None, True, self.expected, self.words).first
+        return ""
+
+    @cached_property
     def open(self) -> tuple[Word, ...]:
         """The brackets that are still open, outermost first."""
         stack: list[Word] = []
@@ -78,6 +94,14 @@ class Stop:
             elif word.text in (")", "]", "}") and stack:
                 stack.pop()
         return tuple(stack)
+
+    @cached_property
+    def inside(self) -> str:
+        """The first word of what the innermost open brace belongs to."""
+        braces = [index for index, word in enumerate(self.before) if word in self.open and word.text == "{"]
+        if not braces:
+            return ""
+        return Stop(self.source, self.before[: braces[-1]], None, True, self.expected, self.words).first
 
     @property
     def in_block(self) -> bool:
@@ -108,7 +132,8 @@ def explain(stop: Stop) -> Diagnostic:
         if found is not None:
             return found
     if stop.word is None:
-        return Diagnostic("LZ104", f"the text ends here, but {_phrase(stop)} is still missing", stop.here, hint=_form(stop))
+        message = f"the text ends here, but {_phrase(stop)} is still missing"
+        return Diagnostic("LZ104", message, stop.here, hint=_form(stop))
     message = f"unexpected {_quoted(stop.text)}; expected {_phrase(stop)}"
     return Diagnostic("LZ101", message, stop.here, hint=_near_word(stop) or _form(stop))
 
@@ -117,22 +142,14 @@ def explain(stop: Stop) -> Diagnostic:
 
 _EXPRESSION = {NAME, NUMBER, "true", "false", "null", "(", "!", "-", "{", "forall", "exists"}
 _OPERATORS = {"==", "!=", "<=", ">=", "<", ">", "+", "-", "&", "&&", "||", "=>", "?", "in", "!", ".", "[", "("}
-_STATEMENTS = {
-    "let", "if", "while", "loop", "either", "for", "forall", "pick", "await", "assert", "break", "continue",
-    "return", "skip", "irqs", "preempt", "atomic", "call", "send", "wait", "switch_to", "free",
-}  # fmt: skip
-_DECLARATIONS = {
-    "use", "config", "enum", "sort", "object", "static", "record", "var", "percpu", "hw", "ghost", "fn", "proc",
-    "interrupt", "nmi", "thread", "task", "hardware", "init", "invariant", "step", "cover", "final", "check",
-    "ordered", "weak",
-}  # fmt: skip
+_TYPES = {"?", "[", "..", "of"}
 
 
 def _phrase(stop: Stop) -> str:
     names, words = set(stop.expected), []
-    if names >= _STATEMENTS:
+    if names >= STATEMENTS:
         names, words = names & {"}"}, ["a statement"]
-    elif names >= _DECLARATIONS:
+    elif names >= DECLARATIONS:
         names, words = set(), ["a declaration"]
     elif names >= {"let", "if", "skip"}:
         names, words = set(), ["a statement"]
@@ -141,7 +158,9 @@ def _phrase(stop: Stop) -> str:
     elif names >= {"==", "!="} or names >= {"&&", "=>"}:
         names, words = names - _OPERATORS, ["an operator"]
     if names >= {"=", "+="}:
-        names, words = names - {"+=", "-=", "&="}, [*words, "an assignment"]
+        names, words = names - {"=", "+=", "-=", "&="}, [*words, "an assignment"]
+    elif names - _TYPES and "." not in names:
+        names -= _TYPES
     classes = {NAME, NUMBER, TEXT}
     words = sorted(_quoted(name) for name in names - classes) + sorted(names & classes) + words
     if not words:
@@ -154,62 +173,16 @@ def _quoted(text: str) -> str:
     return f"'{folded if len(folded) <= 40 else folded[:37] + '...'}'"
 
 
-_FORMS: Final[Mapping[str, str]] = {
-    "model": "model NAME;",
-    "library": "library NAME;",
-    "use": 'use "std/mm";',
-    "config": "config NAME = true;",
-    "enum": "enum NAME { FIRST, SECOND }",
-    "sort": "sort NAME = 2;  (a check can set another size)",
-    "object": "object NAME = 2 { field : TYPE; }",
-    "record": "record NAME { field : TYPE; }",
-    "static": "static NAME : SORT;",
-    "var": "var NAME : TYPE = VALUE;  (the index of an array follows its type: TYPE[CPU])",
-    "percpu": "percpu NAME : TYPE = VALUE;",
-    "fn": "fn NAME(x : TYPE) : TYPE = EXPRESSION;",
-    "proc": "proc NAME(x : TYPE) { ... }, or proc NAME(x : TYPE) : TYPE { ... } if it returns a value",
-    "interrupt": "interrupt NAME(x : TYPE) { ... }",
-    "nmi": "nmi NAME(x : TYPE) { ... }",
-    "thread": "thread NAME on CPU { ... }",
-    "task": "task NAME[t : TASK] { ... }",
-    "hardware": "hardware NAME on CPU { ... }",
-    "init": "init { ... }",
-    "invariant": 'invariant NAME "what it says" : CONDITION;',
-    "step": 'step NAME "what it says" : CONDITION;',
-    "cover": 'cover NAME "what it says" : CONDITION;',
-    "final": "final CONDITION;",
-    "check": "check NAME { CPU = 3; SET_MASK = false; } expect pass;",
-    "let": "let NAME = VALUE;",
-    "if": "if CONDITION { ... } else { ... }",
-    "while": "while CONDITION { ... }",
-    "loop": "loop { ... }",
-    "either": "either { ... } or { ... }",
-    "for": "for c : CPU where CONDITION { ... }",
-    "forall": "forall c : CPU where CONDITION { ... }",
-    "exists": "exists c : CPU where CONDITION { ... }",
-    "pick": "pick c : CPU where CONDITION;",
-    "await": "await CONDITION;",
-    "assert": 'assert CONDITION, "what it says";',
-    "irqs": "irqs off { ... }",
-    "preempt": "preempt off { ... }",
-    "atomic": "atomic { ... }",
-    "call": "call HANDLER(...) on MASK;  (a proc is called by its name alone)",
-    "send": "send HANDLER(...) to MASK;",
-    "wait": "wait HANDLER;",
-    "switch_to": "switch_to TASK;",
-    "free": "free OBJECT;",
-    "alloc": "let m = alloc mm;",
-    "set": "set of SORT",
-    "seq": "seq of TYPE max 3",
-}
-
-
 def _form(stop: Stop) -> str:
     """How the thing that was begun is written."""
     inner = next((w.text for w in reversed(stop.head) if w.text in ("alloc", "forall", "exists")), "")
+    if stop.last == "}" and stop.closed in ("check", "either", "thread"):
+        return f"it is written {FORMS[stop.closed]}"
+    if stop.inside in ("enum", "object", "record", "check"):
+        return f"it is written {FORMS[stop.inside]}"
     for word in (stop.last if stop.last in ("set", "seq") else "", inner, stop.first):
-        if word in _FORMS and (word in _DECLARATIONS) <= (not stop.in_block or word == "step"):
-            return f"it is written {_FORMS[word]}"
+        if word in FORMS and (word in DECLARATIONS) <= (not stop.in_block or word == "step"):
+            return f"it is written {FORMS[word]}"
     return ""
 
 
@@ -217,33 +190,15 @@ def _near_word(stop: Stop) -> str:
     """A word of the language that may have been meant."""
     if stop.text.isidentifier() and stop.text not in stop.words:
         words = [name for name in stop.expected if name.isidentifier()]
-        if found := suggest(stop.text, words):
-            return found
+        if found := nearest(stop.text, words):
+            return f"did you mean '{found}'?"
     if stop.in_block and len(stop.head) == 1 and stop.first.isidentifier() and stop.first not in stop.words:
-        return suggest(stop.first, _STATEMENTS | {"else"})
+        found = nearest(stop.first, STATEMENTS | {"else"})
+        return f"did you mean '{found}'?" if found else ""
     return ""
 
 
 # -- the rules
-
-_SIGNS: Final[tuple[tuple[str, str, str], ...]] = (
-    (r"/\*", "LZ102", "the comment that begins here does not end|"),
-    (r"->", "LZ101", "there is no '->'|there are no pointers: write '.', as in m.count"),
-    (r"\+\+", "LZ101", "there is no '++'|write a statement of its own: x += 1;"),
-    (r"--", "LZ101", "there is no '--'|write a statement of its own: x -= 1;"),
-    (r"(\*|/|%|\||\^|<<|>>)=", "LZ102", "there is no such assignment|only =, +=, -= and &= assign"),
-    (r"===", "LZ101", "there is no '==='|equality is =="),
-    (r"<>", "LZ101", "there is no '<>'|inequality is !="),
-    (r"=<", "LZ101", "there is no '=<'|'at most' is <="),
-    (r":=", "LZ101", "there is no ':='|to assign, write ="),
-    (r"<<|>>", "LZ101", "there are no shifts|numbers are only added, subtracted and compared"),
-    (r"[*/%]", "LZ102", "there is no {}|numbers are only added, subtracted and compared, and there are no pointers"),
-    (r"\|", "LZ102", "there is no {}|'or' is ||, and the union of two sets is a + b"),
-    (r"[~^]", "LZ102", "there is no {}|'not' is !, and the difference of two sets is a - b"),
-    (r"#.*", "LZ102", "there is no preprocessor|a constant is a config, and a library is taken in with use \"...\""),
-    (r"'.*", "LZ102", "there are no character constants|a text stands in double quotes"),
-    (r'".*', "LZ102", "this text does not end on its line|close it with a double quote"),
-)
 
 
 def _sign(stop: Stop) -> Diagnostic | None:
@@ -252,7 +207,7 @@ def _sign(stop: Stop) -> Diagnostic | None:
         return None
     span = stop.word.span
     line = stop.source.line(span.line)
-    for pattern, code, text in _SIGNS:
+    for pattern, code, text in SIGNS:
         if stop.known and code == "LZ102":
             continue
         for match in re.finditer(pattern, line):
@@ -263,7 +218,8 @@ def _sign(stop: Stop) -> Diagnostic | None:
     if not stop.known:
         return Diagnostic("LZ102", f"unexpected character {stop.text!r}", span)
     if stop.text == "&" and NUMBER in stop.expected:
-        return Diagnostic("LZ101", "there is no address of a thing", span, hint="pass the thing itself, to a ref parameter")
+        hint = "pass the thing itself, to a ref parameter"
+        return Diagnostic("LZ101", "there is no address of a thing", span, hint=hint)
     return None
 
 
@@ -289,10 +245,11 @@ def _brace(stop: Stop) -> Diagnostic | None:
     note = (Note(_unclosed(stop).span, "this '{' is not closed"),)
     if stop.word is None and "}" in stop.expected:
         return Diagnostic("LZ104", "the text ends here, but a '}' is still missing", stop.here, note)
-    declares = len(stop.head) == 1 and stop.first in _DECLARATIONS and (stop.text[:1].isalpha() or stop.text[:1] in '"{')
-    if not declares:
+    begun = stop.head or ((stop.word,) if stop.word else ())
+    rest = stop.source.text[begun[0].end :] if begun else ""
+    if len(begun) != 1 or begun[0].text not in DECLARATIONS or not re.match(r'\s*[A-Za-z_"{]', rest):
         return None
-    keyword = stop.head[0].span
+    keyword = begun[0].span
     if stop.first in ("var", "percpu", "config", "static", "hw", "ghost") and keyword.column > 1:
         hint = "a local is declared with let, as in let x = 0;"
         return Diagnostic("LZ101", f"'{stop.first}' cannot stand in a block", keyword, hint=hint)
@@ -301,7 +258,7 @@ def _brace(stop: Stop) -> Diagnostic | None:
 
 def _is_one(stop: Stop, what: str) -> bool:
     """Whether `what` could stand here."""
-    return stop.expected >= _STATEMENTS if what == "a statement" else what in stop.expected
+    return stop.expected >= STATEMENTS if what == "a statement" else what in stop.expected
 
 
 def _unclosed(stop: Stop) -> Word:
@@ -326,9 +283,9 @@ def _bracket(stop: Stop) -> Diagnostic | None:
     opened = stop.open[-1]
     closing = {"(": ")", "[": "]"}[opened.text]
     if stop.first == "assert" and stop.text == ",":
-        hint = _FORMS["assert"]
-        return Diagnostic("LZ101", "the text of an assert stands outside the parentheses", stop.here, hint=f"it is written {hint}")
-    if closing not in stop.expected or stop.text not in (";", "{", "}", ""):
+        hint = f"it is written {FORMS['assert']}"
+        return Diagnostic("LZ101", "the text of an assert stands outside the parentheses", stop.here, hint=hint)
+    if closing not in stop.expected or stop.text not in (";", "{", "}", "", "=" if closing == "]" else ";"):
         return None
     code = "LZ101" if stop.word else "LZ104"
     note = (Note(opened.span, f"this '{opened.text}' is not closed"),)
@@ -338,52 +295,25 @@ def _bracket(stop: Stop) -> Diagnostic | None:
 def _compare(stop: Stop) -> Diagnostic | None:
     """`=` for `==`, `==` for `=`, and comparisons in a row."""
     if stop.text == "=" and "==" in stop.expected:
-        return Diagnostic("LZ101", "'=' assigns and cannot stand in an expression", stop.here, hint="to compare, write ==")
-    if stop.text == "==" and "=" in stop.expected and "==" not in stop.expected:
-        return Diagnostic("LZ101", "'==' compares, but a value is given here", stop.here, hint="to assign, write =")
+        hint = "to compare, write =="
+        return Diagnostic("LZ101", "'=' assigns and cannot stand in an expression", stop.here, hint=hint)
+    if stop.word and stop.text == stop.last == "=" and stop.before[-1].end == stop.word.start:
+        at = stop.before[-1].span.to(stop.here)
+        return Diagnostic("LZ101", "'==' compares, but something is assigned here", at, hint="to assign, write =")
     if stop.text in ("==", "!=", "<", ">", "<=", ">=") and "&&" in stop.expected:
         hint = "write a < b && b < c, or put one of them into parentheses"
         return Diagnostic("LZ101", "comparisons do not follow one another", stop.here, hint=hint)
     return None
 
 
-_FOREIGN: Final[Mapping[str, str]] = {
-    "and": "'and' is written &&",
-    "or": "'or' is written ||",
-    "not": "'not' is written !",
-    "is": "'is' is written ==",
-    "mod": "numbers are only added, subtracted and compared",
-    "implies": "'implies' is written =>",
-    "then": "it is written if CONDITION { ... }",
-    "elif": "it is written else if CONDITION { ... }",
-    "elsif": "it is written else if CONDITION { ... }",
-    "do": "a loop is written loop { ... if CONDITION { break; } }, or while CONDITION { ... }",
-    "switch": "there is no switch: write if ... { } else if ... { }",
-    "case": "there is no switch: write if ... { } else if ... { }",
-    "default": "there is no switch: write if ... { } else if ... { }",
-    "goto": "there is no goto: use loop, break, continue and return",
-    "forever": "it is written loop { ... }",
-    "until": "it is written while !CONDITION { ... }",
-    "new": "it is written let m = alloc mm;",
-    "struct": "objects are allocated and freed, as in object mm = 2 { ... }; a record is a plain value",
-    "typedef": "a type is a sort, an object, an enum or a record",
-    "function": f"it is written {_FORMS['proc']}",
-    "func": f"it is written {_FORMS['proc']}",
-    "def": f"it is written {_FORMS['proc']}",
-    "void": f"it is written {_FORMS['proc']}",
-    "inline": f"it is written {_FORMS['proc']}",
-    "extern": f"it is written {_FORMS['proc']}",
-    "process": f"it is written {_FORMS['thread']}",
-    "module": "a file begins with 'model NAME;'",
-}
-
-
 def _foreign(stop: Stop) -> Diagnostic | None:
     """A word of C or of another language."""
     for word in (stop.text, stop.last, stop.first):
-        hint = _FOREIGN.get(word, "")
+        hint = WORDS.get(word, "")
         if word in ("and", "or", "not", "is", "mod", "implies") and "&&" not in stop.expected and stop.last != "not":
             continue
+        if word == "struct" and stop.in_block:
+            hint = LOCAL
         if hint and word not in stop.expected:
             at = next(w for w in (stop.word, *stop.before[-1:], *stop.head[:1]) if w and w.text == word)
             if word in ("do", "then") and at is stop.word and stop.head:
@@ -392,56 +322,80 @@ def _foreign(stop: Stop) -> Diagnostic | None:
     return None
 
 
+def _outside(stop: Stop) -> Diagnostic | None:
+    """Statements and C declarations where only declarations of a model can stand."""
+    if stop.word is None or stop.in_block or stop.head:
+        return None
+    if stop.text in C_TYPES:
+        hint = f"a variable is written {FORMS['var']}; a function is written {FORMS['proc']}"
+        return Diagnostic("LZ101", f"unexpected '{stop.text}'; expected a declaration", stop.here, hint=hint)
+    assigns = stop.text not in stop.words and stop.text.isidentifier() and re.match(r"\s*([-+&]?=|[.(\[])", stop.rest)
+    if assigns or stop.text in STATEMENTS - DECLARATIONS:
+        hint = "put it into a proc, a thread, an interrupt or init"
+        return Diagnostic("LZ101", "there are no statements outside a block", stop.here, hint=hint)
+    return None
+
+
 def _local(stop: Stop) -> Diagnostic | None:
-    """`int x;`, labels, and statements or C declarations where they cannot stand."""
-    name = bool(re.match(r"[A-Za-z_]", stop.text))
-    if not stop.in_block:
-        if stop.text in _STATEMENTS - _DECLARATIONS and not stop.head:
-            hint = "put it into a proc, a thread, an interrupt or init"
-            return Diagnostic("LZ101", f"'{stop.text}' begins a statement, and there is none outside a block", stop.here, hint=hint)
+    """`int x;` and labels."""
+    if len(stop.head) != 1 or "(" not in stop.expected or stop.first in stop.words or not stop.first.isidentifier():
         return None
-    if len(stop.head) != 1 or stop.first in stop.words or not stop.first.isidentifier():
-        return None
+    first = stop.head[0].span
     if stop.text == ":":
         hint = "there is no goto: use loop, break, continue and return"
-        return Diagnostic("LZ101", "there are no labels", stop.head[0].span, hint=hint)
-    rest = stop.source.text[stop.word.end :].lstrip()[:1] if stop.word else ""
-    if name and rest in (";", "=", ",", "[") and not suggest(stop.first, _STATEMENTS):
+        return Diagnostic("LZ101", "there are no labels", first, hint=hint)
+    typed = stop.first in C_TYPES or stop.first.endswith("_t")
+    declares = stop.text.isidentifier() and re.match(r"\s*[;=,\[]" if typed else r"\s*[=\[]", stop.rest)
+    if declares and (typed or not nearest(stop.first, STATEMENTS)):
         hint = f"a local is declared with let, as in let {stop.text} = 0;"
-        return Diagnostic("LZ101", f"'{stop.first} {stop.text}' is no statement", stop.head[0].span.to(stop.here), hint=hint)
+        return Diagnostic("LZ101", f"'{stop.first} {stop.text}' is no statement", first.to(stop.here), hint=hint)
     return None
+
+
+def _method(stop: Stop) -> Diagnostic | None:
+    """`mask.add(x)`."""
+    if stop.text != "(" or len(stop.before) < 2 or stop.before[-2].text != ".":
+        return None
+    hint = "a proc takes the thing as an argument, as in get(m.users); a set changes by s += x; or s -= x;"
+    return Diagnostic("LZ101", "things have no methods", stop.before[-1].span, hint=hint)
 
 
 def _reserved(stop: Stop) -> Diagnostic | None:
     """A word of the language used as a name."""
-    taken = stop.before[-1:] if stop.text in ("=", "+=", "-=", "&=", ".", "[", ":") else ()
-    for word in taken:
-        if word.text in stop.words and NAME not in stop.expected - _EXPRESSION | ({NAME} & stop.expected) - {NAME}:
-            if word.text in ("true", "false", "null", "any", "gen") or (len(stop.head) > 1 and stop.head[-1] != word):
-                return None
-            if stop.head and stop.head[0] == word or stop.in_block and stop.last in _STATEMENTS:
-                hint = "choose another name"
-                return Diagnostic("LZ101", f"'{word.text}' is a word of the language and cannot be a name here", word.span, hint=hint)
-    return None
+    if not stop.head and stop.in_block and stop.word and stop.text in DECLARATIONS:
+        # a block may end a declaration, so after one these words are not read as names
+        message = f"'{stop.text}' is a word of the language and cannot be a name after a block"
+        return Diagnostic("LZ101", message, stop.here, hint="choose another name")
+    if len(stop.head) != 1 or not stop.in_block or stop.last not in stop.words - {"true", "false", "null"}:
+        return None
+    if stop.text not in ("=", "+=", "-=", "&=", ".", "["):
+        return None
+    message = f"'{stop.last}' is a word of the language and cannot be a name here"
+    return Diagnostic("LZ101", message, stop.head[0].span, hint="choose another name")
 
 
 def _number(stop: Stop) -> Diagnostic | None:
-    """`0x10` and `1UL`."""
-    if stop.word and stop.before and stop.last.isdigit() and stop.before[-1].end == stop.word.start and stop.text.isidentifier():
-        at = stop.before[-1].span.to(stop.here)
-        return Diagnostic("LZ101", f"'{stop.last}{stop.text}' is no number", at, hint="numbers are decimal and have no suffix")
-    return None
+    """`0x10`, `1UL` and `1.5`."""
+    if stop.last == "." and stop.text.isdigit():
+        return Diagnostic("LZ101", "there are no fractions", stop.here, hint="numbers are whole")
+    if not (stop.word and stop.last.isdigit() and stop.text.isidentifier()):
+        return None
+    if stop.before[-1].end != stop.word.start:
+        return None
+    at = stop.before[-1].span.to(stop.here)
+    hint = "numbers are decimal and have no suffix"
+    return Diagnostic("LZ101", f"'{stop.last}{stop.text}' is no number", at, hint=hint)
 
 
 def _body(stop: Stop) -> Diagnostic | None:
     """A body without braces."""
-    if stop.word is None or "{" not in stop.expected or NAME in stop.expected:
+    begins = re.match(r"[A-Za-z_;]", stop.text) is not None
+    if not begins or "{" not in stop.expected or NAME in stop.expected or not stop.in_block:
         return None
-    if stop.last == "else" or (stop.first in ("if", "while", "for", "forall") and stop.in_block):
-        if re.match(r"[A-Za-z_]", stop.text) or stop.text == ";":
-            hint = "a body stands in braces, even if it is one statement"
-            return Diagnostic("LZ101", f"'{{' is missing before {_quoted(stop.text)}", stop.here, hint=hint)
-    return None
+    if stop.last != "else" and stop.first not in ("if", "while", "for", "forall"):
+        return None
+    hint = "a body stands in braces, even if it is one statement"
+    return Diagnostic("LZ101", f"'{{' is missing before {_quoted(stop.text)}", stop.here, hint=hint)
 
 
 def _semicolon(stop: Stop) -> Diagnostic | None:
@@ -455,5 +409,6 @@ def _semicolon(stop: Stop) -> Diagnostic | None:
 
 
 _RULES: Final[tuple[Rule, ...]] = (
-    _sign, _header, _number, _compare, _foreign, _brace, _bracket, _reserved, _local, _body, _semicolon,
+    _sign, _header, _number, _method, _bracket, _compare, _foreign,
+    _brace, _reserved, _outside, _local, _body, _semicolon,
 )  # fmt: skip

@@ -313,8 +313,9 @@ class TreeBuilder:
     def _alloc(self, n: Tree[Token], c: list[Child]) -> s.Alloc:
         return s.Alloc(self._name(c[0]), tuple(x for x in c[1:] if x is not None), span=self._span(n))
 
-    def _field_init(self, n: Tree[Token], c: list[Child]) -> tuple[s.Name, s.Expr]:
-        return self._name(c[0]), c[1]
+    def _field_init(self, n: Tree[Token], c: list[Child]) -> s.FieldInit:
+        kind = self._name(c[2]) if c[2] is not None else None
+        return s.FieldInit(self._name(c[0]), c[1], kind, span=self._span(n))
 
     # -- expressions
 
@@ -418,7 +419,7 @@ def _split(children: list[Child], kind: type[s.Attribute]) -> tuple[tuple[s.Attr
 def _doc_comments(source: SourceFile) -> dict[int, str]:
     """The `///` comments by line number."""
     found = {}
-    for number, line in enumerate(source.text.splitlines(), start=1):
+    for number, line in enumerate(source.lines, start=1):
         match = re.match(r"\s*///\s?(.*)$", line)
         if match:
             found[number] = match.group(1).rstrip()

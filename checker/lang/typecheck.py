@@ -6,19 +6,28 @@ beside the text: the configuration and the types of the locals.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from checker.lang import syntax as s
 from checker.lang import types as t
-from checker.lang.diagnostics import Collector, UserError, suggest
+from checker.lang.callcheck import expected
+from checker.lang.circles import report_circles
+from checker.lang.diagnostics import Collector, UserError, nesting, suggest
 from checker.lang.exprcheck import Context, ExprChecker
 from checker.lang.names import CPU, Model
 from checker.lang.primitives import PRIMITIVES
 from checker.lang.resolve import ConfigValue
 from checker.lang.scope import Local, Scope
+from checker.lang.walk import falls_through, fields_of
 
 ATTRIBUTES = ("kernel",)
+
+ROOM = 255
+"""How far a local counts that begins with a literal and has no type."""
+
+CONTEXTS = ("irq", "nmi", "init")
+"""Names of threads that are not the model's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,8 @@ def typecheck(model: Model, config: Mapping[str, ConfigValue] | None = None) -> 
     found = Collector()
     values = {**default_config(model, found), **(config or {})}
     checker = _Checker(model, values, found)
-    checker.run()
+    with nesting(model.span):
+        checker.run()
     if found.failed:
         raise UserError(found.diagnostics, model.sources)
     return TypedModel(model, values, checker.locals)
@@ -82,22 +92,27 @@ class _Checker:
         self.locals: dict[int, t.Type] = {}
 
     def run(self) -> None:
-        self._declarations()
-        self._circles()
+        self._resolver.check_heads()
+        report_circles(self._model, self._found)
         for fn in self._model.fns.values():
-            scope = self._params(fn.params)
-            # fns may be used in properties and in steps: uses of `this_cpu` and ghosts show at the call
-            self._exprs.expect(fn.body, self._resolver.resolve(fn.result), scope, Context(ghost=True))
+            self._exprs.fn(fn, self._params(fn.params))
+        self._declarations()
         for proc in self._model.procs.values():
             if proc.body is not None:
                 self._attributes(proc.attributes)
                 self._body(proc.body, proc.params, proc.result)
         for interrupt in self._model.interrupts.values():
+            if CPU not in self._model.sorts:
+                self._found.error("LZ201", "an interrupt needs 'sort CPU'", interrupt.name.span)
             self._attributes(interrupt.attributes)
             if interrupt.when is not None:
                 if interrupt.params:
-                    self._found.error("LZ309", "an interrupt that raises itself takes no arguments", interrupt.name.span)
+                    self._found.error(
+                        "LZ309", "an interrupt that raises itself takes no arguments", interrupt.name.span
+                    )
                 self._exprs.condition(interrupt.when, Scope(), Context())
+            for param in interrupt.params:
+                self._handler_param(param)
             self._body(interrupt.body, interrupt.params, None)
         for thread in self._model.threads.values():
             self._thread(thread)
@@ -109,27 +124,39 @@ class _Checker:
         for final in self._model.finals:
             self._exprs.condition(final.expr, Scope(), Context(cpu=False, ghost=True))
 
+    def _handler_param(self, param: s.ParamDecl) -> None:
+        got = self._resolver.resolve(param.type)
+        if param.ref or isinstance(got, t.LockType | t.RefcountType | t.SeqType):
+            self._found.error("LZ313", "an interrupt is given values, not places", param.span)
+
     # -- declarations
 
     def _declarations(self) -> None:
         m = self._model
         for config in m.configs.values():
             if config.type is not None:
-                self._exprs.expect(config.value, self._resolver.resolve(config.type), Scope(), Context(cpu=False))
+                self._config(config, self._resolver.resolve(config.type))
         for name, sort in m.statics.items():
-            self._resolver.sort(s.Name(sort, span=_static_span(m, name)))
-        for owner in [*m.objects.values(), *m.records.values()]:
-            for declared in owner.fields:
-                self._initial(self._resolver.resolve(declared.type), declared.init)
-                if isinstance(owner, s.RecordDecl):
-                    self._record_field(declared)
+            self._resolver.sort(s.Name(sort, span=m.values[name].span))
+        for declared in fields_of(m):
+            self._initial(self._resolver.declared(declared), declared.init)
+        for record in m.records.values():
+            for declared in record.fields:
+                self._record_field(declared)
         for var in m.vars.values():
             if var.percpu and CPU not in m.sorts:
                 self._found.error("LZ201", "a per-CPU variable needs 'sort CPU'", var.name.span)
             self._initial(self._exprs.var_type(var.name.text), var.init)
 
+    def _config(self, config: s.Config, wanted: t.Type) -> None:
+        if not isinstance(wanted, t.BoolType | t.IntType | t.EnumType | t.ErrorType):
+            self._found.error("LZ313", f"a config cannot be a {wanted}", config.name.span)
+            return
+        got = self._exprs.expect(config.value, wanted, Scope(), Context(cpu=False))
+        self._fits_range(got, wanted, config.value)
+
     def _record_field(self, declared: s.FieldDecl) -> None:
-        got = self._resolver.resolve(declared.type)
+        got = self._resolver.declared(declared)
         if not isinstance(got, t.BoolType | t.IntType | t.EnumType | t.ElemType | t.ErrorType | t.GenType | t.SetType):
             self._found.error("LZ313", f"a record cannot hold a {got}", declared.type.span)
 
@@ -139,17 +166,24 @@ class _Checker:
             element = element.element
         match init:
             case None:
-                needs = isinstance(element, t.ElemType) and not element.optional
-                if needs and isinstance(element, t.ElemType) and not self._statics(element.sort):
-                    pass  # lowering reports what has no first value, at the variable
+                pass
             case s.AnyInit():
                 if not isinstance(element, t.BoolType | t.IntType | t.EnumType | t.ElemType | t.ErrorType):
                     self._found.error("LZ313", f"'any' cannot stand for a {element}", init.span)
             case _:
-                self._exprs.expect(init, element, Scope(), Context(cpu=False, ghost=True))
+                got = self._exprs.expect(init, element, Scope(), Context(cpu=False, ghost=True))
+                self._fits_range(got, element, init)
+                if isinstance(element, t.RefcountType) and element.kinds:
+                    self._found.error("LZ303", "a refcount with kinds starts at 0", init.span,
+                                      hint="take the first references in alloc or in init")  # fmt: skip
 
-    def _statics(self, sort: str) -> list[str]:
-        return [name for name, of in self._model.statics.items() if of == sort]
+    def _fits_range(self, got: t.Type, wanted: t.Type, value: s.Expr) -> None:
+        """Complain about a constant outside the range that it is to begin with."""
+        if not isinstance(got, t.IntType) or not isinstance(wanted, t.IntType | t.RefcountType):
+            return
+        lo, hi = (wanted.lo, wanted.hi) if isinstance(wanted, t.IntType) else (0, wanted.bound)
+        if got.hi < lo or got.lo > hi:
+            self._found.error("LZ601", f"{got.lo} is outside the range {lo}..{hi}", value.span)
 
     def _attributes(self, attributes: Iterable[s.Attribute]) -> None:
         for attribute in attributes:
@@ -157,7 +191,7 @@ class _Checker:
                 hint = suggest(attribute.name, ATTRIBUTES) or f"there is @{', @'.join(ATTRIBUTES)}"
                 self._found.error("LZ209", f"unknown attribute '@{attribute.name}'", attribute.span, hint=hint)
             elif len(attribute.args) not in (1, 2):
-                self._found.error("LZ209", '@kernel takes a function, or a file and a function', attribute.span)
+                self._found.error("LZ209", "@kernel takes a function, or a file and a function", attribute.span)
 
     def _thread(self, thread: s.ThreadDecl) -> None:
         self._attributes(thread.attributes)
@@ -167,8 +201,14 @@ class _Checker:
                 self._resolver.sort(name)
         if thread.on is not None and thread.on.text != CPU:
             self._found.error("LZ309", "a thread runs on CPU", thread.on.span, hint="write X[p : S] for other sorts")
+        if thread.name.text in CONTEXTS:
+            self._found.error("LZ202", f"'{thread.name}' is what the interrupt context is called", thread.name.span)
+        if thread.kind == "task" and CPU not in self._model.sorts:
+            self._found.error("LZ201", "a task needs 'sort CPU' to run on", thread.name.span)
         if thread.kind == "task" and thread.param is None:
-            self._found.error("LZ309", "a task needs its identity", thread.name.span, hint=f"task {thread.name}[t : TASK]")
+            self._found.error(
+                "LZ309", "a task needs its identity", thread.name.span, hint=f"task {thread.name}[t : TASK]"
+            )
         if thread.kind == "task" and thread.on is not None:
             self._found.error("LZ309", "a task runs wherever it is switched to", thread.on.span)
         if thread.preempted is not None and thread.kind != "task":
@@ -197,7 +237,7 @@ class _Checker:
         self._result = self._resolver.resolve(result) if result is not None else t.VOID
         self._loops = 0
         self._block(body, self._params(params))
-        if result is not None and _falls_through(body):
+        if result is not None and falls_through(body):
             self._found.error("LZ314", "this can end without returning a value", body.span)
 
     # -- statements
@@ -219,7 +259,7 @@ class _Checker:
                 self._assign(st, scope)
             case s.CallStmt():
                 ghost = Context(effects=True)
-                self._exprs.call(st.call, scope, ghost)
+                self._exprs.calls.call(st.call, scope, ghost)
                 primitive = PRIMITIVES.get(st.call.callee.text)
                 if primitive is not None and not primitive.effect and not self._defined(st.call.callee.text):
                     self._found.error("LZ309", f"'{st.call.callee}' alone does nothing", st.span)
@@ -295,7 +335,7 @@ class _Checker:
             got = self._exprs.type_of(st.value, scope, Context(effects=True))
         if declared is not None:
             if not t.fits(got, declared):
-                self._found.error("LZ301", f"expected {declared}, but this is {got}", st.value.span)
+                self._found.error("LZ301", expected(declared, got), st.value.span)
             got = declared
         got = self._widen(got, st)
         self.locals[id(st)] = got
@@ -306,6 +346,10 @@ class _Checker:
         match got:
             case t.RefcountType(bound=bound):
                 return t.IntType(0, bound)
+            case t.IntType(lo=lo, hi=hi) if lo == hi and st.type is None:
+                return t.IntType(min(lo, 0), max(hi, ROOM))
+            case t.IntType(lo=lo, hi=hi) if st.type is None:
+                return t.IntType(min(lo, 0), max(hi, 0))
             case t.NullType() | t.EmptySetType() | t.VoidType():
                 what = "nothing" if isinstance(got, t.VoidType) else str(got)
                 self._found.error("LZ301", f"the type of '{st.name}' cannot be told from {what}", st.value.span,
@@ -324,25 +368,51 @@ class _Checker:
             hint = suggest(alloc.sort.text, self._model.objects)
             self._found.error("LZ201", f"unknown object '{alloc.sort}'", alloc.sort.span, hint=hint)
             return t.ERROR
-        for name, value in alloc.fields:
-            declared = self._model.field_of(alloc.sort.text, name.text)
-            if declared is None:
-                known = [f.name.text for f in self._model.objects[alloc.sort.text].fields]
-                self._found.error("LZ207", f"'{alloc.sort}' has no field '{name}'", name.span, hint=suggest(name.text, known))
-                self._exprs.type_of(value, scope, Context(ghost=True))
-            else:
-                ghost = Context(ghost=declared.storage == "ghost")
-                self._exprs.expect(value, self._resolver.resolve(declared.type), scope, ghost)
+        given: set[str] = set()
+        for field in alloc.fields:
+            if field.name.text in given:
+                self._found.error("LZ202", f"'{field.name}' is given twice", field.name.span)
+            given.add(field.name.text)
+            self._alloc_field(alloc.sort.text, field, scope)
         return t.ElemType(alloc.sort.text)
 
+    def _alloc_field(self, sort: str, field: s.FieldInit, scope: Scope) -> None:
+        declared = self._model.field_of(sort, field.name.text)
+        if declared is None:
+            hint = suggest(field.name.text, [f.name.text for f in self._model.objects[sort].fields])
+            self._found.error("LZ207", f"'{sort}' has no field '{field.name}'", field.name.span, hint=hint)
+            self._exprs.type_of(field.value, scope, Context(ghost=True))
+            return
+        wanted = self._resolver.declared(declared)
+        self._exprs.expect(field.value, wanted, scope, Context(ghost=declared.storage == "ghost"))
+        match wanted:
+            case t.RefcountType(kinds=kinds) if kinds and field.kind is None:
+                self._found.error("LZ304", f"say what kind of references these are: {', '.join(kinds)}", field.span,
+                                  hint=f"{field.name} = 1 of {kinds[0]}")  # fmt: skip
+            case t.RefcountType(kinds=kinds) if field.kind is not None and field.kind.text not in kinds:
+                hint = suggest(field.kind.text, kinds)
+                self._found.error(
+                    "LZ201", f"'{field.kind}' is no kind of holder of '{field.name}'", field.kind.span, hint=hint
+                )
+            case t.RefcountType() | t.ErrorType():
+                pass
+            case t.GenType() if declared.name.text in self._resolver.heads:
+                self._found.error("LZ310", "a generation counter has no other first value than its own", field.span)
+            case t.LockType() | t.ArrayType() | t.SeqType():
+                self._found.error("LZ313", f"a {wanted} is not given a value here", field.span)
+            case _ if field.kind is not None:
+                self._found.error("LZ302", f"'{field.name}' is no refcount: it has no kinds", field.kind.span)
+
     def _assign(self, st: s.Assign, scope: Scope) -> None:
-        ghost = self._is_ghost(st.place)
+        ghost = self._is_ghost(st.place, scope)
         place = self._exprs.type_of(st.place, scope, Context(ghost=ghost))
         assignable = self._exprs.place(st.place, scope)
         context = Context(ghost=ghost, effects=not self._parallel)
         if isinstance(st.value, s.Alloc):
+            if self._parallel or st.op != "=" or ghost:
+                self._found.error("LZ305", "alloc stands alone on the right of '='", st.value.span)
             got = self._alloc(st.value, scope)
-        elif st.op != "=" and isinstance(place, t.SetType) and len(place.sorts) == 1:
+        elif st.op in ("+=", "-=") and isinstance(place, t.SetType) and len(place.sorts) == 1:
             got = self._exprs.type_of(st.value, scope, context)
             if isinstance(got, t.ElemType) and got.sort == place.sorts[0]:
                 return
@@ -353,33 +423,48 @@ class _Checker:
         match place:
             case t.LockType():
                 self._found.error("LZ303", f"a {place} is only locked and unlocked", st.span)
+            case t.ArrayType():
+                self._found.error("LZ313", f"a {place} still needs an index", st.place.span)
+            case t.SeqType() if not isinstance(got, t.EmptySetType) or st.op != "=":
+                self._found.error("LZ303", "a sequence is only changed by push, pop, clear and '= {}'", st.span)
             case t.RefcountType() if place.kinds:
                 self._found.error("LZ303", "a refcount with kinds is only changed by get and put", st.span)
             case t.GenType() if st.op == "+=":
                 if not (isinstance(got, t.IntType) and got.lo == got.hi == 1):
                     self._found.error("LZ310", "a gen is only incremented by 1", st.value.span)
-            case t.GenType() if st.op != "=":
-                self._found.error("LZ310", "a gen is only incremented", st.span)
+                self._exprs.calls.counter(st.place, scope)
+            case t.GenType() if st.op != "=" or self._exprs.calls.is_counter(st.place, scope):
+                self._found.error("LZ310", "a generation counter is only incremented", st.span)
             case t.SetType() if st.op in ("+=", "-=", "&=") or t.fits(got, place):
                 if not t.fits(got, place):
-                    self._found.error("LZ301", f"expected {place}, but this is {got}", st.value.span)
-            case _ if st.op != "=" and not t.is_number(place):
+                    self._found.error("LZ301", expected(place, got), st.value.span)
+            case _ if st.op == "&=" or (st.op != "=" and not t.is_number(place)):
                 self._found.error("LZ302", f"'{st.op}' does not go with {place}", st.span)
             case _ if not t.fits(got, place):
-                self._found.error("LZ301", f"expected {place}, but this is {got}", st.value.span)
+                self._found.error("LZ301", expected(place, got), st.value.span)
 
-    def _is_ghost(self, place: s.Expr) -> bool:
+    def _is_ghost(self, place: s.Expr, scope: Scope) -> bool:
         match place:
             case s.NameExpr(name=name):
                 return name in self._model.vars and self._model.vars[name].storage == "ghost"
-            case s.FieldExpr(field=name):
-                owners = [*self._model.objects, *self._model.records]
-                fields = [self._model.field_of(owner, name.text) for owner in owners]
-                return any(f is not None and f.storage == "ghost" for f in fields)
+            case s.FieldExpr(base=base, field=name):
+                match self._exprs.type_of(base, scope, Context(ghost=True)):
+                    case t.ElemType(sort=owner) if owner in self._model.objects:
+                        declared = self._model.field_of(owner, name.text)
+                    case t.RecordType(name=owner):
+                        declared = self._model.field_of(owner, name.text)
+                    case _:
+                        return False
+                return (declared is not None and declared.storage == "ghost") or self._is_ghost_record(base, scope)
             case s.IndexExpr(base=base):
-                return self._is_ghost(base)
+                return self._is_ghost(base, scope)
             case _:
                 return False
+
+    def _is_ghost_record(self, base: s.Expr, scope: Scope) -> bool:
+        """Whether a place is a record in ghost storage (an object that a ghost points to is no ghost itself)."""
+        is_record = isinstance(self._exprs.type_of(base, scope, Context(ghost=True)), t.RecordType)
+        return is_record and self._is_ghost(base, scope)
 
     def _return(self, st: s.Return, scope: Scope) -> None:
         if st.value is None:
@@ -390,12 +475,12 @@ class _Checker:
         else:
             got = self._exprs.type_of(st.value, scope, Context(effects=True))
             if not t.fits(got, self._result):
-                self._found.error("LZ301", f"expected {self._result}, but this is {got}", st.value.span)
+                self._found.error("LZ301", expected(self._result, got), st.value.span)
 
     def _ipi(self, st: s.IpiCall | s.IpiSend, scope: Scope) -> None:
         handler = self._handler(st.handler)
         if handler is not None:
-            self._exprs.arguments(st.handler, handler.params, st.args, scope, Context())
+            self._exprs.calls.arguments(st.handler, handler.params, st.args, scope, Context())
         self._exprs.expect(st.mask, t.SetType((CPU,)), scope, Context())
 
     def _handler(self, name: s.Name) -> s.InterruptDecl | None:
@@ -409,81 +494,3 @@ class _Checker:
 
     def _defined(self, name: str) -> bool:
         return name in self._model.procs or name in self._model.fns
-
-    # -- calls in circles
-
-    def _circles(self) -> None:
-        callees = {name: set(_calls(p.body)) for name, p in self._model.procs.items() if p.body is not None}
-        callees |= {name: set(_calls(f.body)) for name, f in self._model.fns.items()}
-        for name, interrupt in self._model.interrupts.items():
-            callees[name] = set(_calls(interrupt.body))
-        done: set[str] = set()
-        for name in callees:
-            self._circle(name, [], callees, done)
-
-    def _circle(self, name: str, path: list[str], callees: Mapping[str, set[str]], done: set[str]) -> None:
-        if name in path:
-            m = self._model
-            declared: s.Declaration = m.procs.get(name) or m.fns.get(name) or m.interrupts[name]
-            circle = " -> ".join([*path[path.index(name) :], name])
-            self._found.error("LZ205", f"procs are inlined, so they cannot call themselves: {circle}", declared.span)
-        elif name in callees and name not in done:
-            for callee in sorted(callees[name]):
-                self._circle(callee, [*path, name], callees, done)
-            done.add(name)
-
-
-def _static_span(model: Model, name: str) -> s.Span:
-    declared = model.values[name]
-    return declared.span
-
-
-def _calls(node: object) -> Iterator[str]:
-    """The names of all that is called in a piece of syntax, handlers run by `call` included."""
-    match node:
-        case s.CallExpr(callee=callee):
-            yield callee.text
-        case s.IpiCall(handler=handler):
-            yield handler.text
-        case _:
-            pass
-    if isinstance(node, tuple):
-        for part in node:
-            yield from _calls(part)
-    elif isinstance(node, s.Node):
-        for name in node.__dataclass_fields__:
-            if name != "span":
-                yield from _calls(getattr(node, name))
-
-
-def _falls_through(block: s.Block) -> bool:
-    """Whether the end of a block can be reached."""
-    return not any(_ends(st) for st in block.body)
-
-
-def _ends(st: s.Stmt) -> bool:
-    match st:
-        case s.Return() | s.Break() | s.Continue():
-            return True
-        case s.If(then=then, otherwise=otherwise):
-            return otherwise is not None and not _falls_through(then) and not _falls_through(otherwise)
-        case s.Either(branches=branches):
-            return all(not _falls_through(b) for b in branches)
-        case s.While(condition=None, body=body):
-            return not any(isinstance(x, s.Break) for x in _statements(body))
-        case s.Section(body=body):
-            return not _falls_through(body)
-        case _:
-            return False
-
-
-def _statements(node: object) -> Iterator[s.Statement]:
-    if isinstance(node, s.Statement):
-        yield node
-    if isinstance(node, tuple):
-        for part in node:
-            yield from _statements(part)
-    elif isinstance(node, s.Node):
-        for name in node.__dataclass_fields__:
-            if name != "span":
-                yield from _statements(getattr(node, name))

@@ -81,12 +81,16 @@ class RefcountType:
 
 @dataclass(frozen=True, slots=True)
 class GenType:
-    """A generation; `head` names the counter where the text says which."""
+    """A generation of the counter `head` (empty where nothing is ever incremented).
+
+    `after`: it is `x + 1`, which can be compared and nothing else.
+    """
 
     head: str = ""
+    after: bool = False
 
     def __str__(self) -> str:
-        return "gen"
+        return "gen + 1" if self.after else "gen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,6 @@ Type = (
 )
 
 BOOL: Final = BoolType()
-GEN: Final = GenType()
 VOID: Final = VoidType()
 ERROR: Final = ErrorType()
 
@@ -180,12 +183,12 @@ def fits(value: Type, place: Type) -> bool:
             return True
         case ElemType(sort=a), ElemType(sort=b):
             return a == b
-        case (IntType() | RefcountType()), (IntType() | RefcountType()):
+        case ((IntType() | RefcountType()), (IntType() | RefcountType())):
             return True
         case IntType(lo=0, hi=0), GenType():
             return True  # 0 is older than every generation
-        case GenType(head=a), GenType(head=b):
-            return a == b or not a or not b
+        case GenType(head=a, after=after), GenType(head=b):
+            return a == b and not after
         case SeqType(element=a), SeqType(element=b):
             return fits(a, b)
         case _:
@@ -209,9 +212,9 @@ def join(a: Type, b: Type) -> Type | None:
             return IntType(min(0, i.lo), max(n, i.hi))
         case RefcountType(), RefcountType():
             return IntType(0, max(a.bound, b.bound))
-        case GenType(), GenType():
-            return a if a.head else b
-        case (GenType(), IntType(lo=0, hi=0)) | (IntType(lo=0, hi=0), GenType()):
-            return GEN
+        case GenType(head=x), GenType(head=y):
+            return GenType(x, a.after or b.after) if x == y else None
+        case (GenType() as gen, IntType(lo=0, hi=0)) | (IntType(lo=0, hi=0), GenType() as gen):
+            return gen
         case _:
             return a if a == b else None

@@ -17,7 +17,13 @@ MOST: Final = 20
 _TAB: Final = 8
 _CUT: Final = "..."
 _BOLD: Final = "1"
-_COLOURS: Final[Mapping[str, str]] = {"error": "1;31", "warning": "1;35", "note": "1;36", "hint": "1;36", "caret": "1;32"}
+_COLOURS: Final[Mapping[str, str]] = {
+    "error": "1;31",
+    "warning": "1;35",
+    "note": "1;36",
+    "hint": "1;36",
+    "caret": "1;32",
+}
 
 
 def render_diagnostics(error: UserError, *, colour: bool = False, width: int = 100) -> str:

@@ -1,6 +1,6 @@
 """The list of error codes, docs/errors.md: made from the registry, never written by hand.
 
-    python -m checker.report.errordoc > docs/errors.md
+Run `python -m checker.report.errordoc > docs/errors.md`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from checker.core.verdict import ExitCode
 from checker.lang.diagnostics import CODES
 
 _HUNDREDS: Final[Mapping[str, tuple[str, str]]] = {
-    "1": ("Syntax", "The text cannot be read as a model. One such error is reported, and nothing after it is looked at."),
+    "1": (
+        "Syntax",
+        "The text cannot be read as a model. One such error is reported; what follows it is not looked at.",
+    ),
     "2": ("Names", "A name means nothing, or means two things."),
     "3": ("Types and meaning", "The names are known, but they do not fit together."),
     "4": ("Vacuity", "The model can be read, but a part of it says or does nothing."),
@@ -55,10 +58,14 @@ def render_error_codes() -> str:
     parts = [_INTRODUCTION]
     for hundred, (title, about) in _HUNDREDS.items():
         rows = [f"| {code} | {meaning} |" for code, meaning in CODES.items() if code[2] == hundred]
-        parts.append("\n".join([f"## LZ{hundred}xx: {title}", "", about, "", "| code | meaning |", "| --- | --- |", *rows, ""]))
+        parts.append(f"## LZ{hundred}xx: {title}\n\n{about}\n\n{_table('code', rows)}")
     statuses = [f"| {code.value} | {_STATUS[code.name]} |" for code in ExitCode]
-    parts.append("\n".join(["## Exit status", "", "| status | meaning |", "| --- | --- |", *statuses, ""]))
+    parts.append(f"## Exit status\n\n{_table('status', statuses)}")
     return "\n".join(parts)
+
+
+def _table(what: str, rows: list[str]) -> str:
+    return "\n".join([f"| {what} | meaning |", "| --- | --- |", *rows, ""])
 
 
 if __name__ == "__main__":

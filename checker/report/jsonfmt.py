@@ -13,10 +13,10 @@ from typing import Final
 from checker.core.printer import format_expr
 from checker.core.system import PropertyKind
 from checker.core.trace import Change, Step, Trace
-from checker.core.verdict import CheckResult, ExitCode, Expectation, Outcome, PropertyVerdict
+from checker.core.verdict import CheckResult, ExitCode, Expectation, Outcome, PropertyVerdict, is_one_of
 from checker.report.phrases import sizes
 from checker.report.tracetext import function_name
-from checker.report.values import Json, index_names, initial_number, json_state, slot_value
+from checker.report.values import Json, index_names, json_state, slot_value
 
 RESULT_SCHEMA: Final = "lzcheck-result/1"
 TRACE_SCHEMA: Final = "lzcheck-trace/1"
@@ -83,7 +83,7 @@ def trace_record(trace: Trace, *, model: str = "", check: str = "") -> dict[str,
         "sizes": {**sizes(instance)},
         "config": {**system.config},
         "memory_model": system.memory_model,
-        "initial": {"number": initial_number(trace), "state": json_state(instance, trace.initial)},
+        "initial": {"number": trace.number, "state": json_state(instance, trace.initial)},
         "steps": [_step(trace, step) for step in trace.steps],
     }
 
@@ -113,7 +113,7 @@ def _property(result: CheckResult, verdict: PropertyVerdict) -> dict[str, Json]:
 def _expected(expectation: Expectation, verdict: PropertyVerdict) -> str | None:
     """The verdict that the check asks of this property; None where it asks for none."""
     prop = verdict.property
-    if {prop.name, prop.text} & set(expectation.properties):
+    if is_one_of(prop, expectation.properties):
         return Outcome.VIOLATED.value
     match expectation.verdict:
         case "pass" | "proved":

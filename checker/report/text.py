@@ -9,7 +9,7 @@ from typing import Final
 from tabulate import tabulate
 
 from checker.core.system import PropertyKind
-from checker.core.verdict import CheckResult, ExitCode, Outcome, PropertyVerdict
+from checker.core.verdict import CheckResult, ExitCode, Outcome, PropertyVerdict, is_one_of
 from checker.report.phrases import (
     config_text,
     counted,
@@ -55,7 +55,10 @@ def render_suite(results: Sequence[CheckResult]) -> str:
 
 
 def _failing(result: CheckResult) -> list[PropertyVerdict]:
-    return [verdict for verdict in result.verdicts if verdict.outcome in _FAILING]
+    """The violations worth showing: the expected ones where there are any, else all."""
+    failing = [verdict for verdict in result.verdicts if verdict.outcome in _FAILING]
+    expected = [v for v in failing if is_one_of(v.property, result.expectation.properties)]
+    return expected or failing
 
 
 # -- one check ---------------------------------------------------------------

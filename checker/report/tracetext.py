@@ -194,7 +194,7 @@ def _statement(step: Step) -> str:
     text = " ".join((action.label or action.name).split())
     if len(text) > _LONGEST_STATEMENT:
         text = text[: _LONGEST_STATEMENT - 4].rstrip() + " ..."
-    return text if action.branch is None else f"{text} [{str(action.branch).lower()}]"
+    return text
 
 
 def _effects(instance: Instance, step: Step) -> Iterator[str]:

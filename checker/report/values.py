@@ -71,9 +71,3 @@ def set_owner(instance: Instance, var: Var) -> int | None:
         owner = var.name.partition(".")[0]
         owned = next((len(thread.index) for thread in instance.system.threads if thread.name == owner), 1)
     return owned if len(var.index) > owned else None
-
-
-def initial_number(trace: Trace, limit: int = 1 << 20) -> int | None:
-    """The number of the trace's initial state in the semantics' order, if among the first `limit`."""
-    candidates = enumerate(islice(initial_states(trace.instance), limit))
-    return next((number for number, state in candidates if state == trace.initial), None)

@@ -110,7 +110,7 @@ def step(
         guard=guard,
         updates=updates,
         fault=fault,
-        label=label,
+        label=label if branch is None else f"{label} [{str(branch).lower()}]",
         key=f"{thread}/{label}",
         frames=(Frame(proc, proc),) if proc else (),
         branch=branch,

@@ -41,23 +41,35 @@ class Runner:
         return self.kind in (y.ThreadKind.INTERRUPT, y.ThreadKind.NMI)
 
 
+def current_name(sort: str) -> str:
+    """The variable that says which task of a sort a CPU runs."""
+    return f"current.{sort}"
+
+
 @dataclass(slots=True)
 class Locals:
     """The local variables of the threads, made as they are met."""
 
     variables: dict[str, y.Var]
     of: dict[str, set[str]] = field(default_factory=dict)  # by runner
-    _types: dict[str, t.Type] = field(default_factory=dict)
+    _names: dict[tuple[str, str, str, t.Type], str] = field(default_factory=dict)
+    _taken: set[str] = field(default_factory=set)
 
-    def name(self, runner: Runner, proc: str, local: str, type_: t.Type) -> str:
-        """The name of a local's variables: the same for every call of a proc by one thread."""
-        base = f"{runner.name}.{proc}.{local}" if proc else f"{runner.name}.{local}"
-        name, number = base, 1
-        while self._types.get(name, type_) != type_:
-            number += 1
-            name = f"{base}_{number}"
-        self._types[name] = type_
-        return name
+    def name(self, runner: Runner, proc: str, local: str, type_: t.Type, suffixes: tuple[str, ...]) -> str:
+        """The name of a local's variables: the same for every call of a proc by one thread, and nobody else's."""
+        key = (runner.name, proc, local, type_)
+        if key not in self._names:
+            base = f"{runner.name}.{proc}.{local}" if proc else f"{runner.name}.{local}"
+            name, number = base, 1
+            while any(self._is_taken(runner, name + suffix) for suffix in suffixes):
+                number += 1
+                name = f"{base}_{number}"
+            self._taken |= {name + suffix for suffix in suffixes}
+            self._names[key] = name
+        return self._names[key]
+
+    def _is_taken(self, runner: Runner, name: str) -> bool:
+        return name in self._taken or name in self.variables or name == f"{runner.name}.pc"
 
     def declare(self, runner: Runner, var: y.Var) -> None:
         """A variable of a local of that runner."""

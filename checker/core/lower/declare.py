@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from checker.core import fold
 from checker.core import system as y
-from checker.core.lower.context import IRQ, NMI
-from checker.core.lower.effects import current_name
-from checker.core.lower.exprs import Env, ExprLowerer
+from checker.core.lower.context import IRQ, NMI, current_name
+from checker.core.lower.exprs import ExprLowerer
 from checker.core.lower.ipi import request, slot
 from checker.core.lower.locks import PROCESS
+from checker.core.lower.scope import Env
 from checker.core.lower.shapes import GenHead, GenValue, Leaf, SetValue, Shapes
 from checker.lang import syntax as s
 from checker.lang import types as t
@@ -19,6 +19,7 @@ from checker.lang.names import CPU
 from checker.lang.resolve import TypeResolver
 from checker.lang.source import Span
 from checker.lang.typecheck import TypedModel
+from checker.lang.walk import bodies, fields_of, nodes
 
 
 class Declarations:
@@ -47,7 +48,7 @@ class Declarations:
     def requests(self, handler: str) -> list[bool]:
         """How a handler is requested: waited for (True), not waited for (False)."""
         kinds = []
-        statements = [x for x in _nodes(self._bodies()) if isinstance(x, s.IpiCall | s.IpiSend)]
+        statements = [x for x in nodes(bodies(self._model)) if isinstance(x, s.IpiCall | s.IpiSend)]
         if any(isinstance(x, s.IpiCall) and x.handler.text == handler for x in statements):
             kinds.append(True)
         if any(isinstance(x, s.IpiSend) and x.handler.text == handler for x in statements):
@@ -80,7 +81,7 @@ class Declarations:
     def _shapes(self) -> Shapes:
         m = self._model
         records = {
-            name: tuple((f.name.text, self._resolver.resolve(f.type)) for f in r.fields) for name, r in m.records.items()
+            name: tuple((f.name.text, self._resolver.declared(f)) for f in r.fields) for name, r in m.records.items()
         }
         classes = ["free", PROCESS, IRQ, NMI]
         sorts = [CPU] if CPU in m.sorts else []
@@ -93,28 +94,17 @@ class Declarations:
         return Shapes(records, self._heads(), tuple(classes), tuple(sorts))
 
     def _heads(self) -> dict[str, GenHead]:
-        """The generations that the text increments, by the name that `gen of NAME` uses."""
-        names: set[str] = set()
-        for node in _nodes(self._bodies()):
-            match node:
-                case s.Assign(place=place, op="+="):
-                    names.add(_last_name(place))
-                case s.CallExpr(callee=callee, args=(place, *_)) if callee.text.startswith("atomic_inc"):
-                    names.add(_last_name(place))
-                case _:
-                    pass
+        """The generation counters, by the name that `gen of NAME` uses."""
         found: dict[str, GenHead] = {}
-        for owner, declared in self._model.objects.items():
-            for field in declared.fields:
-                if field.name.text in names and isinstance(self._resolver.resolve(field.type), t.GenType):
-                    found[field.name.text] = GenHead(f"{owner}.{field.name}", owner)
-        for name, var in self._model.vars.items():
-            type_ = self._resolver.resolve(var.type)
-            sort = CPU if var.percpu else None
-            if isinstance(type_, t.ArrayType) and len(type_.index) == 1:
-                type_, sort = type_.element, type_.index[0]
-            if name in names and isinstance(type_, t.GenType):
-                found[name] = GenHead(name, sort)
+        for name, declared in self._resolver.heads.items():
+            if isinstance(declared, s.VarDecl):
+                sort = CPU if declared.percpu else None
+                found[name] = GenHead(
+                    name, declared.type.index[0].text if isinstance(declared.type, s.ArrayType) else sort
+                )
+            else:
+                owner = next(o for o, d in self._model.objects.items() if declared in d.fields)
+                found[name] = GenHead(f"{owner}.{name}", owner)
         return found
 
     # -- variables
@@ -126,15 +116,17 @@ class Declarations:
             live = y.Var(f"{name}.live", (name,), y.BOOL, born, y.Storage.MEMORY, declared.span)
             self.variables[live.name] = live
             for field in declared.fields:
-                type_ = self._resolver.resolve(field.type)
+                type_ = self._resolver.declared(field)
                 full = f"{name}.{field.name}"
                 self._declare(full, (name,), type_, field.storage, field.init, field.span, unset=field.init is None)
 
     def _globals(self) -> None:
         for name, declared in self._model.vars.items():
             index = (CPU,) if declared.percpu else ()
-            type_ = self._resolver.resolve(declared.type)
-            self._declare(name, index, type_, declared.storage, declared.init, declared.span, unset=declared.init is None)
+            type_ = self._resolver.declared(declared)
+            self._declare(
+                name, index, type_, declared.storage, declared.init, declared.span, unset=declared.init is None
+            )
 
     def _declare(
         self,
@@ -147,7 +139,7 @@ class Declarations:
         *,
         unset: bool,
     ) -> None:
-        """The variables of one declaration.  An element without a first value begins as null, which is an error to read."""
+        """The variables of one declaration; an element without a first value begins as null, an error to read."""
         where = {"hw": y.Storage.MACHINE, "ghost": y.Storage.GHOST, None: y.Storage.MEMORY}[storage]
         for leaf in self.shapes.leaves(type_, optional=unset):
             full_index = index + leaf.index
@@ -209,28 +201,17 @@ class Declarations:
     def _statics(self, sort: str) -> tuple[str, ...]:
         return tuple(name for name, of in self._model.statics.items() if of == sort)
 
-    def _bodies(self) -> tuple[object, ...]:
-        m = self._model
-        return (
-            *(p.body for p in m.procs.values()),
-            *(i.body for i in m.interrupts.values()),
-            *(x.body for x in m.threads.values()),
-            *(x.preempted for x in m.threads.values()),
-            *(i.body for i in m.inits),
-        )
-
     def _is_freed(self, sort: str) -> bool:
         """Whether some statement frees an object of the sort; told by the names that `free` is given."""
-        frees = [x for x in _nodes(self._bodies()) if isinstance(x, s.Free)]
+        frees = [x for x in nodes(bodies(self._model)) if isinstance(x, s.Free)]
         return bool(frees) and (len(self._model.objects) == 1 or any(self._frees(f, sort) for f in frees))
 
     def _frees(self, free: s.Free, sort: str) -> bool:
         match free.object:
             case s.FieldExpr(field=field):
-                types = [self._resolver.resolve(f.type) for d in (*self._model.objects.values(), *self._model.records.values())
-                         for f in d.fields if f.name.text == field.text]  # fmt: skip
+                types = [self._resolver.declared(f) for f in fields_of(self._model) if f.name.text == field.text]
             case s.NameExpr(name=name) if name in self._model.vars:
-                types = [self._resolver.resolve(self._model.vars[name].type)]
+                types = [self._resolver.declared(self._model.vars[name])]
             case s.NameExpr(name=name):
                 types = list(self._named(name, free))
             case _:
@@ -241,9 +222,9 @@ class Declarations:
         """The types of locals and parameters of that name in the bodies that hold the statement."""
         m = self._model
         for holder in (*m.procs.values(), *m.interrupts.values(), *m.threads.values(), *m.inits):
-            if not any(x is free for x in _nodes(holder)):
+            if not any(x is free for x in nodes(holder)):
                 continue
-            for node in _nodes(holder):
+            for node in nodes(holder):
                 match node:
                     case s.ParamDecl(name=n, type=type_) if n.text == name:
                         yield self._resolver.resolve(type_)
@@ -262,27 +243,3 @@ class Declarations:
                 yield self._resolver.resolve(let.type)
             case _:
                 yield from (t.ElemType(name) for name in self._model.objects)
-
-
-def _last_name(place: s.Expr) -> str:
-    match place:
-        case s.NameExpr(name=name):
-            return name
-        case s.FieldExpr(field=field):
-            return field.text
-        case s.IndexExpr(base=base):
-            return _last_name(base)
-        case _:
-            return ""
-
-
-def _nodes(node: object) -> Iterator[s.Node]:
-    """All nodes of a piece of syntax."""
-    if isinstance(node, tuple):
-        for part in node:
-            yield from _nodes(part)
-    elif isinstance(node, s.Node):
-        yield node
-        for name in node.__dataclass_fields__:
-            if name != "span":
-                yield from _nodes(getattr(node, name))

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 from checker.core import fold
 from checker.core import system as y
 from checker.core.lower import locks, places
-from checker.core.lower.exprs import Env, ExprLowerer, Typed, compare, plain
+from checker.core.lower.context import INIT, current_name
+from checker.core.lower.exprs import ExprLowerer
 from checker.core.lower.flow import Assign, Barrier, Check, Guard, Operation, Order, Origin, Sections
+from checker.core.lower.scope import Env, Typed
 from checker.core.lower.shapes import GenValue, Place, RecordValue, Value
+from checker.core.lower.values import compare, plain
 from checker.lang import syntax as s
 from checker.lang import types as t
 from checker.lang.diagnostics import UserError
@@ -74,7 +77,8 @@ def primitive(b: Builder, call: s.CallExpr, env: Env, at: int) -> Effect:
         case _ if base in locks.PRIMITIVES:
             return locks.effect(b, base, b.exprs.place(args[0], env), call, at, order)
         case _:
-            raise UserError.of("LZ309", f"'{name}' cannot be used like this", call.span)
+            hint = f"ask it: if {name}(...) {{ }}" if name.endswith("trylock") else "give it a line of its own"
+            raise UserError.of("LZ309", f"'{name}' cannot be used like this", call.span, hint=hint)
 
 
 def _base(name: str) -> tuple[str, Order]:
@@ -108,7 +112,8 @@ def _refcount(b: Builder, name: str, call: s.CallExpr, env: Env, order: Order) -
     fits = fold.compare("lt", held, fold.int_lit(bound))
     if name == "get":
         what = f"get of a reference on {place.name}, which is already 0"
-        exprs.require(fold.compare("gt", total, zero), y.Fault("refcount", what), call.span)
+        if b.runner.name != INIT:  # what begins has its first references from nobody
+            exprs.require(fold.compare("gt", total, zero), y.Fault("refcount", what), call.span)
         exprs.require(fits, full, call.span)
         return Effect((Assign(counter, place.index, grown),), _NOTHING, True, order)
     alive = fold.compare("gt", total, zero)
@@ -125,7 +130,6 @@ def _cmpxchg(b: Builder, name: str, call: s.CallExpr, env: Env, order: Order) ->
     ops = []
     with b.exprs.under(same):
         for op in places.store(b.exprs, place, value, call.span):
-            assert isinstance(op, Assign)
             ops.append(replace(op, where=fold.and_((same, op.where))))
     typed: Typed = (same, t.BOOL) if name == "try_cmpxchg" else (old, place.type)
     return Effect(tuple(ops), typed, True, order)
@@ -158,7 +162,6 @@ def _atomic(b: Builder, name: str, call: s.CallExpr, env: Env, order: Order) -> 
             pass
     with exprs.under(condition):
         (op,) = places.store(exprs, place, changed, call.span)
-    assert isinstance(op, Assign)
     return Effect((replace(op, where=condition),), typed, True, order)
 
 
@@ -201,7 +204,7 @@ def _part(value: Value, field: str) -> y.Expr:
     return plain(value.fields[field]) if isinstance(value, RecordValue) else plain(value)
 
 
-def clear_seq(exprs: ExprLowerer, place: Place) -> list[Operation]:
+def clear_seq(exprs: ExprLowerer, place: Place) -> list[Assign]:
     """Operations that empty a sequence."""
     return [Assign(place.name + leaf.suffix, place.index, leaf.default) for leaf in exprs.shapes.leaves(place.type)]
 
@@ -230,10 +233,10 @@ def section_call(b: Builder, st: s.CallStmt, env: Env, at: int) -> int | None:
             origin = b.origin(st)
             inner = b.shift(at, replace(before, preempt=before.preempt + 1), origin)
             effect = primitive(b, st.call, env, inner)
-            return b.finish(inner, effect, list(effect.before), origin)
+            return b.finish(inner, effect, b.made(effect, []), origin)
         case "spin_unlock":
             effect = primitive(b, st.call, env, at)
-            end = b.finish(at, effect, list(effect.before), b.origin(st))
+            end = b.finish(at, effect, b.made(effect, []), b.origin(st))
             return b.shift(end, replace(before, preempt=max(before.preempt - 1, 0)), b.origin(st))
         case _:
             return None
@@ -263,9 +266,7 @@ def trylock(b: Builder, call: s.CallExpr, env: Env, at: int, origin: Origin) -> 
 # -- objects and tasks
 
 
-def free_object(
-    exprs: ExprLowerer, variables: Mapping[str, y.Var], sort: str, element: y.Expr
-) -> list[Operation]:
+def free_object(exprs: ExprLowerer, variables: Mapping[str, y.Var], sort: str, element: y.Expr) -> list[Operation]:
     """An object is gone: its fields go back to their first values, generations of its counter are of nobody."""
     ops: list[Operation] = [Assign(f"{sort}.live", (element,), y.FALSE)]
     ops += [
@@ -307,17 +308,11 @@ def switch_to(b: Builder, st: s.SwitchTo, task: y.Expr, sort: str, at: int) -> i
     return b.step(at, ops, b.origin(st), ends=True, step=True)
 
 
-def current_name(sort: str) -> str:
-    """The variable that says which task of a sort a CPU runs."""
-    return f"current.{sort}"
-
-
 __all__ = [
     "Check",
     "Effect",
     "Sections",
     "clear_seq",
-    "current_name",
     "free_object",
     "primitive",
     "section_call",

@@ -12,7 +12,7 @@ from typing import Literal
 
 from checker.core import fold
 from checker.core import system as y
-from checker.lang.diagnostics import Note, UserError, Diagnostic
+from checker.lang.diagnostics import Diagnostic, Note, UserError
 from checker.lang.source import NO_SPAN, Span
 
 # -- operations
@@ -52,13 +52,20 @@ class Assign:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Assignments whose expressions are all evaluated before any of them is made; a later one wins."""
+
+    assigns: tuple[Assign, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Barrier:
     """A memory barrier."""
 
     name: str
 
 
-Operation = Guard | Check | Choose | Assign | Barrier
+Operation = Guard | Check | Choose | Assign | Together | Barrier
 Order = Literal["once", "acquire", "release", "full", "relaxed"]
 
 
@@ -69,7 +76,20 @@ def expressions(op: Operation) -> tuple[y.Expr, ...]:
             return (expr,)
         case Assign(index=index, value=value, where=where):
             return (*index, value, where)
+        case Together(assigns=assigns):
+            return tuple(e for a in assigns for e in expressions(a))
         case Choose() | Barrier():
+            return ()
+
+
+def assignments(op: Operation) -> tuple[Assign, ...]:
+    """The assignments that an operation makes."""
+    match op:
+        case Assign():
+            return (op,)
+        case Together(assigns=assigns):
+            return assigns
+        case _:
             return ()
 
 
@@ -83,9 +103,19 @@ class Sections:
     irqs: int = 0
     preempt: int = 0
 
-    def deeper_than(self, other: Sections) -> bool:
-        """Whether anything is disabled here that is not there."""
-        return (self.irqs > 0 and other.irqs == 0) or (self.preempt > 0 and other.preempt == 0)
+    def deeper_than(self, other: Sections, *, preemption: bool = True) -> bool:
+        """Whether anything is disabled here that is not there; `preemption`: whether that counts."""
+        irqs = self.irqs > 0 and other.irqs == 0
+        return irqs or (preemption and self.preempt > 0 and other.preempt == 0)
+
+    def within(self, kinds: tuple[str, ...]) -> Sections:
+        """These, with further sections (`irqs`, `preempt`) opened."""
+        return Sections(self.irqs + kinds.count("irqs"), self.preempt + kinds.count("preempt"))
+
+    def without(self, kinds: tuple[str, ...]) -> Sections | None:
+        """These, with sections closed; None where they are not open."""
+        after = Sections(self.irqs - kinds.count("irqs"), self.preempt - kinds.count("preempt"))
+        return after if min(after.irqs, after.preempt) >= 0 else None
 
 
 @dataclass(slots=True)
@@ -175,7 +205,7 @@ class Flow:
         kept = tuple(op for op in operations if op not in (Guard(y.TRUE), Check(y.TRUE, _ANY)))
         if Guard(y.FALSE) in kept:
             return
-        visible = step or any(self._touches_shared(op) for op in kept)
+        visible = step or (not self._only_ghosts(kept) and any(self._touches_shared(op) for op in kept))
         memory = self._memory(kept, order, rmw)
         self.nodes[source].out.append(len(self.edges))
         self.edges.append(Edge(source, target, kept, origin, visible, blocking, ends, branch, memory))
@@ -196,12 +226,24 @@ class Flow:
         """Whether a variable is seen by others."""
         return self._variables[var].storage in (y.Storage.MEMORY, y.Storage.MACHINE)
 
+    def ghost(self, var: str) -> bool:
+        """Whether only properties look at a variable."""
+        return self._variables[var].storage is y.Storage.GHOST
+
+    def _only_ghosts(self, operations: tuple[Operation, ...]) -> bool:
+        """Whether operations do nothing but change ghosts; what that takes is part of the step before or after."""
+        made = [a for op in operations for a in assignments(op)]
+        silent = all(isinstance(op, Check | Assign | Together) for op in operations)
+        return silent and bool(made) and all(self.ghost(a.var) for a in made)
+
     def _touches_shared(self, op: Operation) -> bool:
-        if isinstance(op, Assign) and self.shared(op.var):
-            return True
-        if isinstance(op, Assign) and self._variables[op.var].storage is y.Storage.GHOST:
-            return False
         if isinstance(op, Barrier):
+            return True
+        if isinstance(op, Together):
+            return any(self._touches_shared(a) for a in op.assigns)
+        if isinstance(op, Assign) and self.ghost(op.var):
+            return False
+        if isinstance(op, Assign) and self.shared(op.var):
             return True
         return any(self.shared(v) for e in expressions(op) for v in fold.variables(e))
 
@@ -212,17 +254,12 @@ class Flow:
             match op:
                 case Barrier(name=name):
                     found.append(y.Fence(name))
-                case Guard() | Assign():
-                    if isinstance(op, Assign) and self._variables[op.var].storage is y.Storage.GHOST:
-                        continue
-                    for expr in expressions(op):
-                        found += [
-                            y.Access("read", part.var, part.index, order)
-                            for part in fold.walk(expr)
-                            if isinstance(part, y.Read) and self._in_memory(part.var)
-                        ]
-                    if isinstance(op, Assign) and self._in_memory(op.var):
-                        found.append(y.Access("write", op.var, op.index, order))
+                case Guard(expr=expr):
+                    found += self._reads((expr,), order)
+                case Assign() | Together():
+                    real = [a for a in assignments(op) if not self.ghost(a.var)]
+                    found += [access for a in real for access in self._reads(expressions(a), order)]
+                    found += [y.Access("write", a.var, a.index, order) for a in real if self._in_memory(a.var)]
                 case _:
                     pass
         unique = list(dict.fromkeys(found))
@@ -233,6 +270,14 @@ class Flow:
         merged: list[y.Access | y.Fence] = [y.Access("rmw", a.var, a.index, a.order) for a in written]
         rest = [a for a in unique if isinstance(a, y.Fence) or (a.var, a.index) not in both]
         return tuple(rest + merged)
+
+    def _reads(self, exprs: tuple[y.Expr, ...], order: Order) -> list[y.Access]:
+        return [
+            y.Access("read", part.var, part.index, order)
+            for expr in exprs
+            for part in fold.walk(expr)
+            if isinstance(part, y.Read) and self._in_memory(part.var)
+        ]
 
     def _in_memory(self, var: str) -> bool:
         return self._variables[var].storage is y.Storage.MEMORY and not var.endswith(".live")

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from checker.core import fold
 from checker.core import system as y
-from checker.core.lower import places
-from checker.core.lower.exprs import Bound, Env, plain
+from checker.core.lower import calls, places
 from checker.core.lower.flow import Assign, Guard, Operation, Origin
+from checker.core.lower.scope import Bound, Env
 from checker.core.lower.shapes import Place, SetValue, Value
+from checker.core.lower.values import plain
 from checker.lang import syntax as s
 from checker.lang import types as t
 from checker.lang.source import Span
@@ -42,6 +43,8 @@ def call(b: Builder, st: s.IpiCall, env: Env, at: int) -> int | None:
     origin = b.origin(st)
     if not st.nowait:
         _must_have_irqs_on(b, at, st.span)
+    before = b.sections(at)
+    at = b.shift(at, before.within(("preempt",)), origin)  # the caller stays on its CPU
     args, at = _arguments(b, handler, st.args, env, at, origin)
     mask = _mask(b, st.mask, env)
     queue = _queue(b, handler, args, mask, cpu, st.span, waited=True)
@@ -50,15 +53,15 @@ def call(b: Builder, st: s.IpiCall, env: Env, at: int) -> int | None:
     here = mask.contains((cpu,))
     ends: list[int | None] = []
     if here != y.FALSE:
-        ran = b.step(at, [*checks, *outstanding, Guard(here), *queue], origin, blocking=True, branch=_way(here, True))
+        ran = b.step(at, [*checks, *outstanding, Guard(here), *queue], origin, blocking=True)
         ends.append(_run_here(b, handler, args, st, env, ran))
     if here != y.TRUE:
         ops = [*checks, *outstanding, Guard(fold.not_(here)), *queue]
-        ends.append(b.step(at, ops, origin, blocking=True, branch=_way(here, False)))
+        ends.append(b.step(at, ops, origin, blocking=True))
     end = b.meet(ends, st.span)
-    if end is None or st.nowait:
-        return end
-    return wait(b, st.handler.text, replace(origin, label=f"wait for {st.handler}"), end)
+    if end is not None and not st.nowait:
+        end = wait(b, st.handler.text, replace(origin, label=f"wait for {st.handler}"), end)
+    return b.shift(end, before, origin) if end is not None else None
 
 
 def send(b: Builder, st: s.IpiSend, env: Env, at: int) -> int:
@@ -79,10 +82,6 @@ def wait(b: Builder, handler: str, origin: Origin, at: int) -> int:
     assert b.runner.this_cpu is not None
     done = _none_pending(b, handler, True, everybody, b.runner.this_cpu)
     return b.step(at, [*b.checks(), Guard(done)], origin, blocking=True)
-
-
-def _way(here: y.Expr, truth: bool) -> bool | None:
-    return None if here in (y.TRUE, y.FALSE) else truth
 
 
 def _mask(b: Builder, expr: s.Expr, env: Env) -> SetValue:
@@ -112,9 +111,9 @@ def _arguments(
     for param, arg in zip(handler.params, args, strict=True):
         type_ = b.exprs.resolver.resolve(param.type)
         value = b.exprs.fit(b.exprs.value(arg, env), type_)
-        if not b.stable(value):
+        if not calls.stable(b, value):
             place = b.local(f"{handler.name}.{param.name}", type_)
-            at = b.step(at, [*b.checks(), *places.store(b.exprs, place, value, arg.span)], origin)
+            at = b.step(at, b.checked(places.store(b.exprs, place, value, arg.span)), origin)
             value = b.exprs.read(place, arg.span, env)
         values.append(Bound(type_, value))
     return values, at
@@ -131,26 +130,24 @@ def _queue(
         place = Place(arg.type, slot(handler.name.text, param.name.text, waited), (to, cpu), shared=False)
         assert not isinstance(arg.value, Place)
         for op in places.store(b.exprs, place, arg.value, span):
-            assert isinstance(op, Assign)
             ops.append(replace(op, binders=(to, *op.binders), where=fold.and_((where, op.where))))
     return ops
 
 
-def _run_here(
-    b: Builder, handler: s.InterruptDecl, args: list[Bound], st: s.IpiCall, env: Env, at: int
-) -> int | None:
+def _run_here(b: Builder, handler: s.InterruptDecl, args: list[Bound], st: s.IpiCall, env: Env, at: int) -> int | None:
     """The handler on the calling CPU, with interrupts off."""
     frame = y.Frame(handler.name.text, kernel_of(handler), st.span)
     inside = Env(env.this_cpu)
     for param, arg in zip(handler.params, args, strict=True):
         inside.names[param.name.text] = arg
-    end, _ = b.body(handler.body, ("irqs",), inside, at, frame)
+        if calls.assigns(handler.body, param.name.text, arg.type, b.typed.model):
+            with b.framed(frame):
+                at = b.step(at, b.keep_argument(handler, param.name.text, arg, inside), b.origin(st))
+    end, _ = calls.body(b, handler.body, ("irqs",), inside, at, frame)
     return end
 
 
-def handler_params(
-    b: Builder, handler: s.InterruptDecl, waited: bool, cpu: y.Expr, source: Value
-) -> dict[str, Bound]:
+def handler_params(b: Builder, handler: s.InterruptDecl, waited: bool, cpu: y.Expr, source: Value) -> dict[str, Bound]:
     """What the parameters of a handler stand for: the arguments in the request slot."""
     names = {}
     for param in handler.params:

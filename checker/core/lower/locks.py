@@ -117,9 +117,7 @@ def _any_reader(b: Builder, place: Place) -> y.Expr:
     return fold.or_(found)
 
 
-def _would_wait_for_itself(
-    b: Builder, place: Place, ours: y.Expr, holder: y.Param | None, reading: bool
-) -> y.Expr:
+def _would_wait_for_itself(b: Builder, place: Place, ours: y.Expr, holder: y.Param | None, reading: bool) -> y.Expr:
     """Held by this very context, or by what it interrupted on this CPU."""
     cases = [ours]
     if holder is not None and holder.sort == "CPU" and b.runner.interrupt:

@@ -7,19 +7,19 @@ from dataclasses import replace
 
 from checker.core import fold
 from checker.core import system as y
-from checker.core.lower import schedule
-from checker.core.lower.context import INIT, IRQ, NMI, THIS_CPU, Locals, Runner
+from checker.core.lower import calls, schedule
+from checker.core.lower.context import INIT, IRQ, NMI, THIS_CPU, Locals, Runner, current_name
 from checker.core.lower.declare import Declarations
-from checker.core.lower.effects import current_name
-from checker.core.lower.exprs import Bound, Env, ExprLowerer
+from checker.core.lower.exprs import ExprLowerer
 from checker.core.lower.flow import Assign, Choose, Guard, Operation, Sections
 from checker.core.lower.ipi import finish, handler_params, kernel_of, request
 from checker.core.lower.locks import PROCESS
 from checker.core.lower.paths import PathMaker, Program
+from checker.core.lower.scope import Bound, Env
 from checker.core.lower.statements import Builder
 from checker.lang import syntax as s
 from checker.lang import types as t
-from checker.lang.diagnostics import Collector, UserError
+from checker.lang.diagnostics import Collector, UserError, nesting
 from checker.lang.names import CPU
 from checker.lang.resolve import TypeResolver
 from checker.lang.typecheck import TypedModel
@@ -44,7 +44,8 @@ FAULTS: Mapping[str, str] = {
 def lower_model(typed: TypedModel, *, memory_model: str = "sc") -> y.System:
     """The System of a typed model; raises UserError for what only shows when procs are inlined."""
     try:
-        return _Lowerer(typed, memory_model).system()
+        with nesting(typed.model.span):
+            return _Lowerer(typed, memory_model).system()
     except UserError as error:
         raise UserError(error.diagnostics, typed.model.sources) from None
 
@@ -70,7 +71,7 @@ class _Lowerer:
             threads.append((runner, self._thread(runner, declared)))
             if declared.preempted is not None:
                 inner = replace(runner, name=f"{runner.name}.preempted")
-                threads.append((inner, self._preempted(inner, declared.preempted)))
+                threads.append((inner, self._preempted(inner, declared, declared.preempted)))
         for name, nmi in ((IRQ, False), (NMI, True)):
             handlers = [h for h in self._model.interrupts.values() if h.nmi == nmi]
             if handlers:
@@ -101,7 +102,9 @@ class _Lowerer:
 
     def _runner(self, thread: s.ThreadDecl) -> Runner:
         on_cpu = thread.on is not None or thread.kind == "task"
-        kind = {"thread": y.ThreadKind.THREAD, "task": y.ThreadKind.TASK, "hardware": y.ThreadKind.HARDWARE}[thread.kind]
+        kind = {"thread": y.ThreadKind.THREAD, "task": y.ThreadKind.TASK, "hardware": y.ThreadKind.HARDWARE}[
+            thread.kind
+        ]
         own: tuple[y.Param, ...] = ()
         if thread.param is not None:
             own = (y.Param(self._exprs.fresh("self"), thread.param.sort.text),)
@@ -128,24 +131,40 @@ class _Lowerer:
 
     def _maker(self, builder: Builder, runner: Runner, *, one_step: bool = False) -> PathMaker:
         locals_ = self._locals.of.get(runner.name, set())
-        return PathMaker(builder.flow, runner, locals_, self._variables, one_step=one_step)
+        return PathMaker(
+            builder.flow, runner, locals_, self._variables, one_step=one_step, preemption=self._preemption()
+        )
+
+    def _preemption(self) -> bool:
+        """Whether several threads share a CPU, so that it matters who can be preempted where."""
+        here = [
+            x for x in self._model.threads.values() if x.kind == "task" or (x.kind == "thread" and x.on is not None)
+        ]
+        return len(here) > 1 or any(x.param is not None for x in here)
 
     def _thread(self, runner: Runner, thread: s.ThreadDecl) -> Program:
         builder = self._builder(runner)
+        start = builder.node(Sections(), thread.body.span)
+        end = builder.block(thread.body, self._env(runner, thread), start)
+        if end is not None and builder.end is not None:  # a return and the end of the text are one end
+            builder.flow.join(builder.end, builder.sections(end), thread.body.span)
+            builder.flow.edge(end, builder.end, (), builder.origin(thread.body, "return"))
+        return self._maker(builder, runner).program(start)
+
+    def _env(self, runner: Runner, thread: s.ThreadDecl) -> Env:
+        """What a thread's own body can name."""
         env = Env(runner.this_cpu)
         if thread.param is not None:
             env.names[thread.param.name.text] = Bound(t.ElemType(thread.param.sort.text), runner.self[-1])
-        start = builder.node(Sections(), thread.body.span)
-        builder.block(thread.body, env, start)
-        return self._maker(builder, runner).program(start)
+        return env
 
-    def _preempted(self, runner: Runner, body: s.Block) -> Program:
+    def _preempted(self, runner: Runner, thread: s.ThreadDecl, body: s.Block) -> Program:
         """What a preempted task does before it goes on: from idle, and back to it."""
         builder = self._builder(runner)
         idle = builder.node(Sections(), body.span)
         start = builder.node(Sections(), body.span)
         builder.flow.edge(idle, start, (), builder.origin(body, "preempted"), step=True)
-        end = builder.block(body, Env(runner.this_cpu), start)
+        end = builder.block(body, self._env(runner, thread), start)
         if end is not None:
             builder.flow.join(idle, builder.sections(end), body.span)
             builder.flow.edge(end, idle, (), builder.origin(body, "preempted"))
@@ -173,7 +192,7 @@ class _Lowerer:
             idle, [*builder.checks(), Guard(condition)], builder.origin(handler, f"{handler.name}()"),
             step=True, blocking=True,
         )  # fmt: skip
-        end, _ = builder.body(handler.body, (), env, entry, frame)
+        end, _ = calls.body(builder, handler.body, (), env, entry, frame)
         if end is not None:
             builder.flow.edge(end, idle, (), builder.origin(handler, "return from interrupt"))
 
@@ -191,6 +210,9 @@ class _Lowerer:
         if waited:
             entry.append(Assign(source.name, source.index, chosen))
             env.names = handler_params(builder, handler, True, THIS_CPU, served)
+            for param, bound in list(env.names.items()):
+                if calls.assigns(handler.body, param, bound.type, self._model):
+                    entry += builder.keep_argument(handler, param, bound, env)
         else:
             arguments = handler_params(builder, handler, False, THIS_CPU, chosen)
             for param, bound in arguments.items():
@@ -198,7 +220,7 @@ class _Lowerer:
             entry += finish(builder, handler, False, THIS_CPU, chosen)
         origin = builder.origin(handler, f"interrupt: {name}()")
         start = builder.step(idle, entry, replace(origin, frames=(frame,)), blocking=True, step=True)
-        end, _ = builder.body(handler.body, (), env, start, frame)
+        end, _ = calls.body(builder, handler.body, (), env, start, frame)
         if end is None:
             return
         done = finish(builder, handler, True, THIS_CPU, served) if waited else []
@@ -211,14 +233,12 @@ class _Lowerer:
             return ()
         runner = Runner(INIT, y.ThreadKind.THREAD, (), (), None, PROCESS, None, None)
         builder = self._builder(runner)
-        start: int | None = builder.node(Sections())
-        assert start is not None
+        start = builder.node(Sections(), self._model.span)
         at: int | None = start
         for init in self._model.inits:
             if at is not None:
                 at = builder.block(init.body, Env(None), at)
-        program = self._maker(builder, runner, one_step=True).program(start)
-        return tuple(a for a in program.actions if a.fault is None)
+        return self._maker(builder, runner, one_step=True).program(start).actions
 
     def _declare(self, runner: Runner, program: Program) -> y.Thread:
         pc = f"{runner.name}.pc"
@@ -286,7 +306,9 @@ class _Lowerer:
         cpu, other = y.Param(self._exprs.fresh("c"), CPU), y.Param(self._exprs.fresh("c"), CPU)
         reads = {sort: y.Read(current_name(sort), (cpu,), y.Elem(sort, True)) for sort in sorts}
         runs = [fold.ne(read, y.Null(sort)) for sort, read in reads.items()]
-        one = fold.and_([fold.or_(runs), *(fold.not_(fold.and_((a, b))) for i, a in enumerate(runs) for b in runs[i + 1 :])])
+        one = fold.and_(
+            [fold.or_(runs), *(fold.not_(fold.and_((a, b))) for i, a in enumerate(runs) for b in runs[i + 1 :])]
+        )
         found.append(fold.quantify("forall", cpu.name, CPU, one))
         for sort, read in reads.items():
             theirs = y.Read(current_name(sort), (other,), y.Elem(sort, True))
@@ -306,6 +328,7 @@ class _Lowerer:
                 exprs += [*update.index, update.value, update.where]
             for expr in exprs:
                 read |= fold.variables(expr)
+        read |= {f"{name}.of" for name in read}  # a generation is told apart by its family
         return tuple(v for v in self._variables.values() if v.storage is not y.Storage.LOCAL or v.name in read)
 
 

@@ -3,8 +3,8 @@
 A step starts where the thread rests, makes one visible edge (or one atomic
 block), and goes on through what is invisible: locals, ghosts, jumps.  Sections:
 disabling interrupts or preemption is part of the step that follows, unless that
-step may have to wait; enabling them is part of the step before.  Both are exact,
-as nothing else of the same CPU can happen in between that could not happen before or after.
+step may have to wait; enabling them is part of the step before, if there is one.  Both are
+exact, as nothing else of the same CPU can happen in between that could not happen before or after.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from checker.core import system as y
 from checker.core.lower.context import Runner
 from checker.core.lower.flow import (
     Assign,
-    Barrier,
     Check,
     Choose,
     Edge,
@@ -25,6 +24,8 @@ from checker.core.lower.flow import (
     Guard,
     Operation,
     Origin,
+    Together,
+    assignments,
     expressions,
 )
 from checker.lang.diagnostics import UserError
@@ -60,16 +61,28 @@ class _Run:
 
 
 class PathMaker:
-    """Makes the program of one thread from its flow."""
+    """Makes the program of one thread from its flow.
+
+    `one_step`: all of it is one step.  `preemption`: somebody else could run on the thread's
+    CPU, so that it matters where preemption is disabled.
+    """
 
     def __init__(
-        self, flow: Flow, runner: Runner, locals_: set[str], variables: Mapping[str, y.Var], *, one_step: bool = False
+        self,
+        flow: Flow,
+        runner: Runner,
+        locals_: set[str],
+        variables: Mapping[str, y.Var],
+        *,
+        one_step: bool = False,
+        preemption: bool = True,
     ) -> None:
         self._flow = flow
         self._runner = runner
         self._variables = variables
         self._locals = sorted(locals_)
         self._one_step = one_step
+        self._preemption = preemption
         self._live = _liveness(flow, locals_, len(runner.self))
 
     def program(self, start: int) -> Program:
@@ -78,6 +91,7 @@ class PathMaker:
         order: list[int] = []
 
         def rest(node: int) -> int:
+            node = self._behind_jumps(node)
             if node not in rests:
                 rests[node] = len(order)
                 order.append(node)
@@ -105,19 +119,40 @@ class PathMaker:
     # -- where to rest
 
     def _settle(self, start: int) -> int:
-        """Where a thread begins: behind jumps and sections that its body opens with."""
+        """Where a thread begins: behind the jumps that its body opens with."""
         node, seen = start, {start}
         while len(self._flow.nodes[node].out) == 1 and not self._flow.nodes[node].choice:
             edge = self._flow.edges[self._flow.nodes[node].out[0]]
+            if self._deeper(edge.target, node) or self._flow.nodes[edge.target].inside:
+                break
             if edge.visible or edge.target in seen or not all(self._changes_nothing(op) for op in edge.operations):
                 break
             node = edge.target
             seen.add(node)
         return node
 
+    def _behind_jumps(self, node: int) -> int:
+        """Where mere jumps lead from a node: one point of the text is one location."""
+        nodes, seen = self._flow.nodes, {node}
+        while len(nodes[node].out) == 1 and not nodes[node].choice and not self._one_step:
+            edge = self._flow.edges[nodes[node].out[0]]
+            target = nodes[edge.target]
+            differs = self._deeper(edge.target, node) or self._deeper(node, edge.target)
+            if edge.operations or edge.visible or differs or target.inside or edge.target in seen:
+                break
+            node = edge.target
+            seen.add(node)
+        return node
+
+    def _deeper(self, node: int, than: int) -> bool:
+        """Whether something that matters is disabled at a node that is not at the other."""
+        nodes = self._flow.nodes
+        return nodes[node].sections.deeper_than(nodes[than].sections, preemption=self._preemption)
+
     def _changes_nothing(self, op: Operation) -> bool:
-        """Whether an operation gives a local the value that it begins with."""
-        return isinstance(op, Assign) and op.var in self._locals and op.value == self._variables[op.var].init
+        """Whether an operation gives locals the values that they begin with."""
+        made = assignments(op)
+        return bool(made) and all(a.var in self._locals and a.value == self._variables[a.var].init for a in made)
 
     def _rests(self, run: _Run, start: int) -> bool:
         """Whether the thread rests at the node that a run has come to."""
@@ -134,11 +169,24 @@ class PathMaker:
         if not edges or run.at in run.seen:
             return True
         if not run.used:
-            deeper = node.sections.deeper_than(self._flow.nodes[start].sections)
-            return deeper and run.at != start and any(e.blocking for e in edges)
-        if node.choice or any(e.visible for e in edges):
+            if self._deeper(start, run.at):
+                return True  # nothing was done yet, and here others may come in between
+            return self._deeper(run.at, start) and any(e.blocking for e in edges)
+        if node.choice or any(self._is_step(e) for e in edges):
             return True
-        return any(self._flow.nodes[e.target].sections.deeper_than(node.sections) for e in edges)
+        return any(self._deeper(e.target, run.at) for e in edges)
+
+    def _is_step(self, edge: Edge) -> bool:
+        """Whether an edge is visible, or leads into an atomic block in which something is."""
+        seen, work = set[int](), [edge]
+        while work:
+            edge = work.pop()
+            if edge.visible:
+                return True
+            if self._flow.nodes[edge.target].inside and edge.target not in seen:
+                seen.add(edge.target)
+                work += [self._flow.edges[n] for n in self._flow.nodes[edge.target].out]
+        return False
 
     def _runs(self, run: _Run, start: int) -> Iterator[_Run]:
         for number in self._flow.nodes[run.at].out:
@@ -195,7 +243,7 @@ class PathMaker:
             seen=run.seen | {edge.source},
             memory=run.memory + edge.memory,
             origin=origin,
-            labels=_with(run.labels, edge.origin.label if edge.visible else ""),
+            labels=_with(run.labels, _label(edge) if edge.visible else ""),
             covers=_with(run.covers, _covered(edge)),
             branch=branch,
             stopped=edge.ends,
@@ -211,15 +259,15 @@ class PathMaker:
         match op:
             case Choose(param=param):
                 return replace(run, params=(*run.params, param))
-            case Assign():
-                where = self._now(run, op.where)
-                if where == y.FALSE:
-                    return run
-                index = tuple(self._now(run, i) for i in op.index)
-                update = y.Update(op.var, index, self._now(run, op.value), op.binders, where)
-                return replace(run, writes=(*run.writes, update))
+            case Assign() | Together():
+                updates = (self._update(run, a) for a in assignments(op))
+                return replace(run, writes=(*run.writes, *(u for u in updates if u.where != y.FALSE)))
             case _:
                 return run
+
+    def _update(self, run: _Run, op: Assign) -> y.Update:
+        index = tuple(self._now(run, i) for i in op.index)
+        return y.Update(op.var, index, self._now(run, op.value), op.binders, self._now(run, op.where))
 
     def _now(self, run: _Run, expr: y.Expr) -> y.Expr:
         """What an expression is after the run's writes, in terms of the state before."""
@@ -239,7 +287,7 @@ class PathMaker:
         kernel = origin.kernel
         path = ".".join(f.proc for f in origin.frames)
         label = "; ".join(run.labels) or origin.label
-        key = f"{self._runner.name}/{path}/{label}" + {None: "", True: "/true", False: "/false"}[run.branch]
+        key = f"{self._runner.name}/{path}/{label}"
         return y.Action(
             name=f"{self._runner.name}.{name}" if name else self._runner.name,
             thread=self._runner.name,
@@ -289,19 +337,26 @@ def _read_after(writes: tuple[y.Update, ...], var: str, index: tuple[y.Expr, ...
     """The value of a variable after some writes, in terms of the state before them."""
     value: y.Expr = y.Read(var, index, type_)
     for write in writes:
-        if write.var != var:
-            continue
-        binding: dict[str, y.Expr] = {}
-        same: list[y.Expr] = []
-        bound = {p.name for p in write.binders}
-        for written, read in zip(write.index, index, strict=True):
-            if isinstance(written, y.Param) and written.name in bound:
-                binding[written.name] = read
-            else:
-                same.append(fold.eq(fold.substitute(written, binding), read))
-        condition = fold.and_((*same, fold.substitute(write.where, binding)))
-        value = fold.ite(condition, fold.substitute(write.value, binding), value)
+        if write.var == var:
+            value = _written(write, index, value)
     return value
+
+
+def _written(write: y.Update, index: tuple[y.Expr, ...], otherwise: y.Expr) -> y.Expr:
+    """What is found at an index after a write."""
+    bound = {p.name: p for p in write.binders}
+    binding: dict[str, y.Expr] = {}
+    other: list[tuple[y.Expr, y.Expr]] = []
+    for written, read in zip(write.index, index, strict=True):
+        if isinstance(written, y.Param) and written.name in bound and written.name not in binding:
+            binding[written.name] = read
+        else:
+            other.append((written, read))
+    same = [fold.eq(fold.substitute(written, binding), read) for written, read in other]
+    condition = fold.and_((*same, fold.substitute(write.where, binding)))
+    for name in bound.keys() - binding.keys():  # the write was for some element: which one makes no difference
+        condition = fold.quantify("exists", name, bound[name].sort, condition)
+    return fold.ite(condition, fold.substitute(write.value, binding), otherwise)
 
 
 def _tidy(updates: tuple[y.Update, ...]) -> tuple[y.Update, ...]:
@@ -318,15 +373,22 @@ def _tidy(updates: tuple[y.Update, ...]) -> tuple[y.Update, ...]:
 
 def _covers(later: y.Update, earlier: y.Update) -> bool:
     """Whether a later update writes wherever an earlier one does."""
-    bound = {p.name for p in later.binders}
-    return all(
-        (isinstance(a, y.Param) and a.name in bound) or a == b
-        for a, b in zip(later.index, earlier.index, strict=True)
-    )
+    free = [p.name for p in later.binders]
+    for a, b in zip(later.index, earlier.index, strict=True):
+        if isinstance(a, y.Param) and a.name in free:
+            free.remove(a.name)  # a second index with the same binder is no longer free
+        elif a != b or fold.free_params(a) & {p.name for p in (*later.binders, *earlier.binders)}:
+            return False
+    return True
 
 
 def _with(items: tuple[str, ...], item: str) -> tuple[str, ...]:
     return items if not item or item in items else (*items, item)
+
+
+def _label(edge: Edge) -> str:
+    """The text of a step's part, and which way a condition went."""
+    return edge.origin.label + {None: "", True: " [true]", False: " [false]"}[edge.branch]
 
 
 def _covered(edge: Edge) -> str:
@@ -378,11 +440,12 @@ def _liveness(flow: Flow, locals_: set[str], own: int) -> list[set[str]]:
 def _uses(edge: Edge, locals_: set[str], own: int) -> _Use:
     use = _Use()
     for op in edge.operations:
-        if isinstance(op, Barrier | Choose):
-            continue
         for expr in expressions(op):
             use.reads |= (fold.variables(expr) & locals_) - use.kills
-        whole = isinstance(op, Assign) and op.where == y.TRUE and len(op.binders) == len(op.index) - own
-        if isinstance(op, Assign) and op.var in locals_ and whole:
-            use.kills.add(op.var)
+        for made in assignments(op):
+            binders = [p for i in made.index[own:] for p in made.binders if i == p]
+            whole = made.where == y.TRUE and len(set(binders)) == len(made.index) - own
+            if made.var in locals_ and whole:
+                use.kills.add(made.var)
+    use.reads |= {f"{var}.of" for var in use.reads} & locals_  # a generation is read with its family
     return use

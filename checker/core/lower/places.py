@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from checker.core import fold
 from checker.core import system as y
-from checker.core.lower.exprs import ExprLowerer, combine_sets, plain
-from checker.core.lower.flow import Assign, Operation
+from checker.core.lower.exprs import ExprLowerer
+from checker.core.lower.flow import Assign
 from checker.core.lower.shapes import GenValue, Place, RecordValue, SetValue, Value
+from checker.core.lower.values import combine_sets, plain
 from checker.lang import types as t
 from checker.lang.source import Span
 
 
-def store(exprs: ExprLowerer, place: Place, value: Value, span: Span) -> list[Operation]:
+def store(exprs: ExprLowerer, place: Place, value: Value, span: Span) -> list[Assign]:
     """Operations that put a value into a place; what the value must satisfy goes to `exprs`' conditions."""
     match place.type:
         case t.SetType(sorts=sorts):
@@ -27,48 +30,44 @@ def store(exprs: ExprLowerer, place: Place, value: Value, span: Span) -> list[Op
             ]
         case t.GenType():
             return _store_gen(exprs, place, value, span)
-        case t.IntType(lo=lo, hi=hi):
-            number = plain(value)
-            in_range(exprs, number, lo, hi, place, span)
-            return [Assign(place.name, place.index, number)]
-        case t.RefcountType(bound=bound, kinds=()):
-            number = plain(value)
-            in_range(exprs, number, 0, bound, place, span)
-            return [Assign(place.name, place.index, number)]
-        case t.ElemType(sort=sort, optional=optional):
-            element = plain(value)
-            nullable = isinstance(element.type, y.Elem) and element.type.optional
-            if not optional and nullable and place.shared:
-                fault = y.Fault("null", f"null is assigned to {shown(place)}, which is never null")
-                exprs.require(fold.ne(element, y.Null(sort)), fault, span)
-            return [Assign(place.name, place.index, element)]
+        case t.IntType() | t.RefcountType(kinds=()) | t.ElemType():
+            accept(exprs, place.type, shown(place), value, span)
+            return [Assign(place.name, place.index, plain(value))]
         case t.BoolType() | t.EnumType():
             return [Assign(place.name, place.index, plain(value))]
         case _:
             raise AssertionError(f"nothing is stored in a {place.type}")
 
 
-def _store_gen(exprs: ExprLowerer, place: Place, value: Value, span: Span) -> list[Operation]:
+def _store_gen(exprs: ExprLowerer, place: Place, value: Value, span: Span) -> list[Assign]:
     assert isinstance(value, GenValue)
-    ops: list[Operation] = [Assign(place.name, place.index, value.number)]
+    ops = [Assign(place.name, place.index, value.number)]
     if value.of is not None:
         ops.append(Assign(place.name + ".of", place.index, value.of))
     return ops
 
 
-def in_range(exprs: ExprLowerer, number: y.Expr, lo: int, hi: int, place: Place, span: Span) -> None:
-    """Collect that a number does not outgrow the range of a place."""
-    bounds = fold.range_of(number)
-    parts = []
-    if bounds.lo < lo:
-        parts.append(fold.compare("ge", number, fold.int_lit(lo)))
-    if bounds.hi > hi:
-        parts.append(fold.compare("le", number, fold.int_lit(hi)))
-    fault = y.Fault("bound", f"{shown(place)} would leave its range {lo}..{hi}", bound=True)
-    exprs.require(fold.and_(parts), fault, span)
+def accept(exprs: ExprLowerer, type_: t.Type, name: str, value: Value, span: Span) -> None:
+    """Collect what a value must satisfy to be one of a type: no null, no number outside of the range."""
+    match type_:
+        case t.IntType() | t.RefcountType(kinds=()):
+            lo, hi = (type_.lo, type_.hi) if isinstance(type_, t.IntType) else (0, type_.bound)
+            number = plain(value)
+            bounds = fold.range_of(number)
+            low = fold.compare("ge", number, fold.int_lit(lo)) if bounds.lo < lo else y.TRUE
+            high = fold.compare("le", number, fold.int_lit(hi)) if bounds.hi > hi else y.TRUE
+            fault = y.Fault("bound", f"{name} would leave its range {lo}..{hi}", bound=True)
+            exprs.require(fold.and_((low, high)), fault, span)
+        case t.ElemType(sort=sort, optional=False):
+            element = plain(value)
+            if isinstance(element.type, y.Elem) and element.type.optional:
+                fault = y.Fault("null", f"null is assigned to {name}, which is never null")
+                exprs.require(fold.ne(element, y.Null(sort)), fault, span)
+        case _:
+            pass
 
 
-def change_set(exprs: ExprLowerer, place: Place, op: str, value: Value) -> list[Operation]:
+def change_set(exprs: ExprLowerer, place: Place, op: str, value: Value) -> list[Assign]:
     """`place += value` and its like, where `value` is a set or one element."""
     assert isinstance(place.type, t.SetType)
     if not isinstance(value, SetValue):
@@ -82,7 +81,7 @@ def change_set(exprs: ExprLowerer, place: Place, op: str, value: Value) -> list[
     return [Assign(place.name, place.index + params, truth, params, where)]
 
 
-def reset(exprs: ExprLowerer, variables: dict[str, y.Var], name: str, element: y.Expr) -> Assign:
+def reset(exprs: ExprLowerer, variables: Mapping[str, y.Var], name: str, element: y.Expr) -> Assign:
     """An object's field (one variable of it) goes back to its first value."""
     var = variables[name]
     params = tuple(y.Param(exprs.fresh("e"), sort) for sort in var.index[1:])
@@ -112,4 +111,4 @@ def shown(place: Place) -> str:
     return place.name
 
 
-__all__ = ["change_set", "combine_sets", "default", "in_range", "reset", "shown", "store"]
+__all__ = ["accept", "change_set", "combine_sets", "default", "reset", "shown", "store"]

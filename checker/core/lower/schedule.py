@@ -13,8 +13,7 @@ from dataclasses import replace
 
 from checker.core import fold
 from checker.core import system as y
-from checker.core.lower.context import IRQ, NMI, THIS_CPU, Runner
-from checker.core.lower.effects import current_name
+from checker.core.lower.context import IRQ, NMI, THIS_CPU, Runner, current_name
 from checker.core.lower.paths import Program
 
 Threads = list[tuple[Runner, Program]]
@@ -106,6 +105,4 @@ def _interruptible(program: Program) -> frozenset[int]:
 
 
 def _preemptible(program: Program) -> frozenset[int]:
-    return frozenset(
-        n for n, place in enumerate(program.locations) if not place.irqs_off and not place.preempt_off
-    )
+    return frozenset(n for n, place in enumerate(program.locations) if not place.irqs_off and not place.preempt_off)

@@ -107,10 +107,8 @@ class Shapes:
         self.lock_sorts = lock_sorts
 
     def head_of(self, type_: t.GenType) -> GenHead | None:
-        """The counter that a generation belongs to; None if the text does not tell."""
-        if type_.head:
-            return self.heads.get(type_.head)
-        return next(iter(self.heads.values())) if len(self.heads) == 1 else None
+        """The counter that a generation belongs to; None where nothing is ever incremented."""
+        return self.heads.get(type_.head)
 
     def leaves(self, type_: t.Type, *, optional: bool = False) -> Iterator[Leaf]:
         """The System variables of a place of this type.

@@ -1,0 +1,1 @@
+"""The native engine: a System as C, compiled, and run as a process of its own."""
