@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from checker.core.instance import Instance
 from checker.core.path import Path
+from checker.core.semantics import SetupFault
 from checker.core.system import Property, PropertyKind
 from checker.core.trace import ReplayError, Trace, replay
 from checker.core.verdict import (
@@ -77,10 +78,13 @@ def run_check(model: Model, plan: Plan, run: Run, events: Listener | None = None
     if plan.unsupported:
         return _unsupported(result, plan)
     asked, stop_on = _asked(instance, plan.expectation, run)
-    exploration = explore(
-        instance, asked, run.limits, strategy=run.strategy, seed=run.seed,
-        walks=run.walks, walk_length=run.walk_length, stop_on=stop_on, events=events,
-    )  # fmt: skip
+    try:
+        exploration = explore(
+            instance, asked, run.limits, strategy=run.strategy, seed=run.seed,
+            walks=run.walks, walk_length=run.walk_length, stop_on=stop_on, events=events,
+        )  # fmt: skip
+    except SetupFault as fault:
+        raise UserError.of("LZ501", f"the initial state cannot be made: {fault}", fault.action.span) from None
     if exploration.statistics.transitions == 0 and not exploration.violated:
         hint = "is there a thread, and can it take its first step?"
         raise UserError.of("LZ405", f"nothing to check in '{plan.name}': no step is possible", model.span, hint=hint)

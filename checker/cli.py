@@ -120,8 +120,8 @@ def _suite(options: argparse.Namespace) -> ExitCode:
         write_json(options.json, [result_record(r) for r in results])
     if results and options.json != "-":
         print(render_suite(results), end="")
-    for error in failures:
-        _say(render_diagnostics(error))
+    for failure in failures:
+        _say(render_diagnostics(failure))
     return ExitCode.USAGE if failures else _worst(results)
 
 

@@ -334,8 +334,8 @@ def _leaf(history: _History, expr: Expr, scope: _Scope) -> Leaf:
     text, found = _text(history, expr, scope), history.value(expr, scope.env)
     value = None if found is None else bool(found)
     facts = tuple(dict.fromkeys(_facts(history, expr, scope)))
-    if len(facts) == 1 and facts[0].text in (text, f"{text} == {str(value).lower()}"):
-        facts = ()
+    if len(facts) == 1 and (isinstance(expr, Read) or facts[0].text == text):
+        facts = ()  # the value is all there is to say
     return Leaf(text, value, history.since(expr, scope.env), facts)
 
 

@@ -9,7 +9,7 @@ from checker.core.instance import Instance
 from checker.core.lower import lower_model
 from checker.core.verdict import Expectation
 from checker.lang import syntax as s
-from checker.lang.diagnostics import Collector, UserError, suggest
+from checker.lang.diagnostics import Collector, Diagnostic, UserError, among, suggest
 from checker.lang.names import Model
 from checker.lang.resolve import ConfigValue, TypeResolver
 from checker.lang.source import NO_SPAN, Span
@@ -65,10 +65,17 @@ def plans(model: Model, names: Iterable[str] | None, overrides: Overrides) -> li
 def make_instance(model: Model, plan: Plan) -> Instance:
     """The System of the plan's configuration, at its sizes; raises UserError where they make no sense."""
     system = lower_model(typecheck(model, plan.config), memory_model=plan.memory_model)
+    for sort in system.sorts:
+        if not sort.statics and plan.sizes.get(sort.name, sort.size) == 0:
+            settings = plan.declared.settings if plan.declared is not None else ()
+            span = next((x.span for x in settings if x.name.text == sort.name), sort.span)
+            wrong = Diagnostic("LZ601", f"sort '{sort.name}' has no element", span, hint="its size is at least 1")
+            raise UserError([wrong], model.sources)
     try:
         return Instance(system, plan.sizes)
     except ValueError as error:
-        raise UserError.of("LZ601", str(error), plan.declared.span if plan.declared else NO_SPAN) from None
+        wrong = Diagnostic("LZ601", str(error), plan.declared.span if plan.declared else NO_SPAN)
+        raise UserError([wrong], model.sources) from None
 
 
 def _chosen(model: Model, names: Iterable[str] | None) -> list[s.CheckDecl | None]:
@@ -114,7 +121,8 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
             memory = str(value)
         else:
             known = [*model.configs, *model.sorts, *model.objects, "memory"]
-            found.error("LZ206", f"the model has no config or sort '{name}'", setting.name.span, hint=suggest(name, known))
+            hint = among(name, known, "known here:")
+            found.error("LZ206", f"the model has no config or sort '{name}'", setting.name.span, hint=hint)
     if memory not in MEMORY_MODELS:
         found.error("LZ206", f"there is no memory model '{memory}'", check.span, hint="sc, tso or weak")
     elif memory != "sc":
@@ -168,7 +176,9 @@ def _in_range(model: Model, name: str, value: int) -> bool:
 
 
 def _wrong_value(found: Collector, name: str, value: int | str, before: ConfigValue, span: Span) -> None:
-    wanted = "true or false" if isinstance(before, bool) else "a number in its range" if isinstance(before, int) else "a member of its enum"
+    wanted = "a number in its range" if isinstance(before, int) else "a member of its enum"
+    if isinstance(before, bool):
+        wanted = "true or false"
     found.error("LZ301", f"config '{name}' cannot be '{value}': it is {wanted}", span)
 
 

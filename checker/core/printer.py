@@ -73,7 +73,7 @@ def format_expr(
     gives the names of locations.  A thread's local prints as the language has it,
     `next`, or, if `qualified`, with its thread and index: `cpu_loop.next[c]`.
     """
-    return _Printer(names or {}, _locations(system), qualified).text(expr)
+    return _Printer(names or {}, _locations(system), _members(system), qualified).text(expr)
 
 
 def format_type(type_: Type) -> str:
@@ -130,12 +130,17 @@ def _locations(system: System | None) -> Mapping[str, tuple[str, ...]]:
     return {thread.name: tuple(location.name for location in thread.locations) for thread in system.threads}
 
 
+def _members(system: System | None) -> Mapping[str, int]:
+    return {var.name: var.members for var in system.vars} if system is not None else {}
+
+
 @dataclass(frozen=True, slots=True)
 class _Printer:
-    """An expression printer: what the parameters and the locations are called."""
+    """An expression printer: what the parameters and the locations are called, which variables are sets."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     locations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    members: Mapping[str, int] = field(default_factory=dict)
     qualified: bool = False
 
     def text(self, expr: Expr, level: int = 0) -> str:
@@ -157,6 +162,9 @@ class _Printer:
                 return "null", _POSTFIX
             case Param(name):
                 return self.names.get(name, name), _POSTFIX
+            case Read(var, (*owner, member)) if self.members.get(var) == 1:
+                of = self._read(replace(expr, index=tuple(owner)))
+                return f"{self.text(member, _COMPARISON + 1)} in {of}", _COMPARISON
             case Read():
                 return self._read(expr), _POSTFIX
             case Op():
@@ -270,7 +278,7 @@ def _literal(lit: Lit) -> str:
 
 def format_system(system: System) -> str:
     """The whole System, in the order it is held in: equal Systems give equal texts."""
-    printer = _Printer({}, _locations(system), qualified=True)
+    printer = _Printer({}, _locations(system), _members(system), qualified=True)
     parts: list[Iterable[str]] = [_header(system)]
     parts.append(_sort(sort) for sort in system.sorts)
     parts.append(_var(printer, var) for var in system.vars)

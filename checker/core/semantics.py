@@ -31,10 +31,18 @@ from checker.core.system import (
     Update,
     Value,
 )
-from checker.lang.diagnostics import UserError
 
 Env = Mapping[str, int]
 """The elements that parameters and bound variables stand for."""
+
+
+class SetupFault(Exception):
+    """An initial state cannot be made: the setup runs into the fault of `action`."""
+
+    def __init__(self, action: Action) -> None:
+        assert action.fault is not None
+        self.action = action
+        super().__init__(action.fault.message)
 
 
 class UndefinedRead(Exception):
@@ -175,7 +183,7 @@ def _seq(value: Value) -> tuple[int, ...]:
 def initial_states(instance: Instance) -> Iterator[State]:
     """The states that a run may begin with, in a fixed order, each once.
 
-    Raises ValueError where a generation is to begin with any value at all, and UserError
+    Raises ValueError where a generation is to begin with any value at all, and SetupFault
     where the setup itself is at fault.
     """
     seen: set[State] = set()
@@ -208,7 +216,7 @@ def _set_up(instance: Instance, valuation: State) -> Iterator[State]:
             env = environment(action, Choice(action.name, args))
             if all(evaluate(instance, conjunct, valuation, env) for conjunct in action.guard):
                 if action.fault is not None:
-                    raise UserError.of("LZ501", f"the initial state: {action.fault.message}", action.span)
+                    raise SetupFault(action)
                 yield _updated(instance, action, valuation, env)
 
 

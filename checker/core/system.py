@@ -231,6 +231,7 @@ class Var:
 
     `init` is the initial value as a function of the parameters `i0`, `i1`, ...
     (one per index sort), or None where any value of the type may be the first.
+    A set is a relation: the last `members` indices are what is in it or not.
     """
 
     name: str
@@ -238,6 +239,7 @@ class Var:
     type: Type
     init: Expr | None
     storage: Storage
+    members: int = 0
     span: Span = field(default=NO_SPAN, compare=False)
 
     def index_params(self) -> tuple[Param, ...]:
@@ -427,7 +429,8 @@ class System:
     `initial` further restricts the states that the variables' `init`s allow; where there
     is a `setup`, an initial state is what one of its actions makes of such a state.
     `final` says in which states having no successor is an end, not a deadlock;
-    a state in which every thread but the hardware has ended always is.
+    a state in which every thread but the hardware has ended always is.  `config` is the
+    configuration it was made under, `defaults` what the model has where nobody says otherwise.
     """
 
     name: str
@@ -441,4 +444,5 @@ class System:
     families: tuple[GenFamily, ...] = ()
     setup: tuple[Action, ...] = ()
     config: Mapping[str, bool | int | str] = field(default_factory=dict)
+    defaults: Mapping[str, bool | int | str] = field(default_factory=dict)
     memory_model: str = "sc"

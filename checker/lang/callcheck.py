@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from checker.lang import syntax as s
 from checker.lang import types as t
-from checker.lang.diagnostics import suggest
+from checker.lang.diagnostics import Note, among, suggest
 from checker.lang.primitives import PRIMITIVES, Primitive
 from checker.lang.scope import Scope
 from checker.lang.walk import first_name, last_name
+from checker.lang.wording import a_type, article
 
 if TYPE_CHECKING:
     from checker.lang.exprcheck import Context, ExprChecker
@@ -52,6 +53,8 @@ class CallChecker:
         hint = suggest(name, [*self._model.fns, *self._model.procs, *PRIMITIVES])
         if name in self._model.interrupts:
             hint = f"an interrupt is called with 'call {name}(...) on MASK'"
+        elif not hint:
+            hint = among(name, [*self._model.fns, *self._model.procs], "known here:")
         self._found.error("LZ201", f"unknown proc or fn '{name}'", expr.callee.span, hint=hint)
         return t.ERROR
 
@@ -66,7 +69,8 @@ class CallChecker:
         """Check the arguments of a call against the parameters."""
         if len(params) != len(args):
             wanted = f"{len(params)} argument{'s' * (len(params) != 1)}"
-            self._found.error("LZ304", f"'{callee}' takes {wanted}, but this gives {len(args)}", callee.span)
+            message = f"'{callee}' takes {wanted}, but this gives {len(args)}"
+            self._found.error("LZ304", message, callee.span, notes=self._declared(callee.text))
         for index, argument in enumerate(args):
             if index >= len(params):
                 self._exprs.type_of(argument, scope, context)
@@ -75,6 +79,12 @@ class CallChecker:
             self._exprs.expect(argument, wanted_type, scope, context)
             if params[index].ref or isinstance(wanted_type, _REFS):
                 self._exprs.place(argument, scope)
+
+    def _declared(self, callee: str) -> tuple[Note, ...]:
+        """Where something that can be called is declared."""
+        m = self._model
+        found = m.fns.get(callee) or m.procs.get(callee) or m.interrupts.get(callee)
+        return (Note(found.name.span, "it is declared here"),) if found is not None else ()
 
     def _effect(self, expr: s.CallExpr) -> None:
         self._found.error(
@@ -132,7 +142,7 @@ class CallChecker:
         if (is_place or (word == "place" and changes)) and not self._exprs.place(argument, scope):
             return t.ERROR
         if not self._suits(word, got, cas="cmpxchg" in name):
-            wanted = _WANTED.get(word, f"a {word}" if word != "place" else "something with a value")
+            wanted = _WANTED.get(word, article(word) if word != "place" else "something with a value")
             self._found.error("LZ301", f"expected {wanted}, but this is {a_type(got)}", argument.span)
             return t.ERROR
         if changes and word in ("place", "number") and not self._may_change(name, argument, got, scope):
@@ -211,23 +221,3 @@ class CallChecker:
 
 def _element(type_: t.Type) -> t.Type:
     return type_.element if isinstance(type_, t.SeqType) else t.ERROR
-
-
-def expected(wanted: t.Type, got: t.Type) -> str:
-    """What is said of a value of one type where another is needed."""
-    if isinstance(wanted, t.GenType) and isinstance(got, t.GenType) and wanted.head != got.head:
-        return f"expected a generation of {wanted.head}, but this is one of {got.head}"
-    return f"expected {wanted}, but this is {a_type(got)}"
-
-
-def a_type(type_: t.Type) -> str:
-    """A type with its article, as messages say it."""
-    match type_:
-        case t.IntType(lo=lo, hi=hi) if lo == hi:
-            return f"the number {lo}"
-        case t.IntType():
-            return f"a number {type_}"
-        case t.NullType() | t.EmptySetType() | t.VoidType():
-            return str(type_)
-        case _:
-            return f"{'an' if str(type_)[:1] in 'aeiou' else 'a'} {type_}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from checker.lang import syntax as s
 from checker.lang.diagnostics import Collector
 from checker.lang.names import Model
 from checker.lang.walk import called
@@ -24,9 +23,9 @@ def _follow(
     name: str, path: list[str], callees: Mapping[str, set[str]], done: set[str], model: Model, found: Collector
 ) -> None:
     if name in path:
-        declared: s.Declaration = model.procs.get(name) or model.fns.get(name) or model.interrupts[name]
+        declared = model.procs.get(name) or model.fns.get(name) or model.interrupts[name]
         circle = " -> ".join([*path[path.index(name) :], name])
-        found.error("LZ205", f"procs are inlined, so they cannot call themselves: {circle}", declared.span)
+        found.error("LZ205", f"procs are inlined, so they cannot call themselves: {circle}", declared.name.span)
     elif name in callees and name not in done:
         for callee in sorted(callees[name]):
             _follow(callee, [*path, name], callees, done, model, found)

@@ -62,6 +62,10 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+FEW: Final = 6
+"""How many names a hint lists at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """A further place that explains an error."""
@@ -105,9 +109,7 @@ class Collector:
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, Span], Diagnostic] = {}
 
-    def error(
-        self, code: str, message: str, span: Span, *, hint: str = "", notes: tuple[Note, ...] = ()
-    ) -> None:
+    def error(self, code: str, message: str, span: Span, *, hint: str = "", notes: tuple[Note, ...] = ()) -> None:
         """Record an error."""
         self._found.setdefault((code, message, span), Diagnostic(code, message, span, notes, hint))
 
@@ -118,9 +120,7 @@ class Collector:
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What was found, in the order of the text."""
-        return tuple(
-            sorted(self._found.values(), key=lambda d: (d.span.file, d.span.line, d.span.column, d.code))
-        )
+        return tuple(sorted(self._found.values(), key=lambda d: (d.span.file, d.span.line, d.span.column, d.code)))
 
     @property
     def failed(self) -> bool:
@@ -143,6 +143,13 @@ def suggest(word: str, known: Iterable[str]) -> str:
     if word in NAMES and near.lower() != word.lower():
         return NAMES[word]
     return f"did you mean '{near}'?" if near else ""
+
+
+def among(word: str, known: Iterable[str], what: str) -> str:
+    """The nearest known word as a hint; where there is none, all that are known, if they are few."""
+    words = list(dict.fromkeys(known))
+    near = suggest(word, words)
+    return near or (f"{what} {', '.join(words)}" if 0 < len(words) <= FEW else "")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

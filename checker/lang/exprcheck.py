@@ -8,13 +8,15 @@ from typing import assert_never
 
 from checker.lang import syntax as s
 from checker.lang import types as t
-from checker.lang.callcheck import CallChecker, a_type, expected
-from checker.lang.diagnostics import Collector, Note, suggest
+from checker.lang.callcheck import CallChecker
+from checker.lang.diagnostics import Collector, Note, among, suggest
+from checker.lang.indexing import dimensions, flatten_index, peel, with_cpu
 from checker.lang.names import CPU, Model
 from checker.lang.primitives import PRIMITIVES
 from checker.lang.resolve import ConfigValue, TypeResolver
 from checker.lang.scope import Local, Scope
 from checker.lang.source import Span
+from checker.lang.wording import a_type, declared_at, expected, fixed, not_a_value, remedy
 
 BUILTIN_NAMES = ("this_cpu",)
 
@@ -28,17 +30,19 @@ class Context:
 
     `cpu`: there is a current CPU (false in properties).  `ghost`: ghost variables
     may be read.  `step`: `next()` may be used.  `effects`: a call with effects may be the whole expression.
+    `local`: a local gets the value.
     """
 
     cpu: bool = True
     ghost: bool = False
     step: bool = False
     effects: bool = False
+    local: str = ""
 
     @property
     def inner(self) -> Context:
         """The context of a part of the expression."""
-        return Context(self.cpu, self.ghost, self.step)
+        return Context(self.cpu, self.ghost, self.step, local=self.local)
 
 
 class ExprChecker:
@@ -90,7 +94,7 @@ class ExprChecker:
             return
         uses = self.uses(name)
         if "ghost" in uses and not context.ghost:
-            self._ghost(name, expr.span)
+            self._ghost(name, expr.span, context)
         if "cpu" in uses and not context.cpu:
             self.found.error("LZ311", f"'{name}' asks for this CPU, and there is none in a property", expr.span)
 
@@ -98,7 +102,7 @@ class ExprChecker:
         if self._fn is not None:
             self._fn_uses[self._fn].add("ghost")
         elif not context.ghost:
-            self._ghost(name, span)
+            self._ghost(name, span, context)
 
     def _needs_cpu(self) -> None:
         if self._fn is not None:
@@ -109,12 +113,20 @@ class ExprChecker:
     def expect(self, expr: s.Expr, wanted: t.Type, scope: Scope, context: Context) -> t.Type:
         """Check that the expression can go where `wanted` is needed; its own type."""
         got = self.type_of(expr, scope, context)
-        if not t.fits(got, wanted):
-            self.found.error("LZ301", expected(wanted, got), expr.span)
+        self.suits(got, wanted, expr.span)
         return got
+
+    def suits(self, got: t.Type, wanted: t.Type, span: Span) -> None:
+        """Complain about a value that cannot go where `wanted` is needed."""
+        if not t.fits(got, wanted):
+            self.found.error("LZ301", expected(wanted, got), span, hint=remedy(wanted, got))
 
     def condition(self, expr: s.Expr, scope: Scope, context: Context) -> None:
         """Check that the expression can be true or false; an optional element is true where it is not null."""
+        if isinstance(expr, s.NameExpr) and expr.name.isupper() and self._unknown(expr.name, scope):
+            hint = self._near(expr.name, scope) or f"declare it: config {expr.name} = true;"
+            self.found.error("LZ201", f"unknown name '{expr.name}'", expr.span, hint=hint)
+            return
         got = self.type_of(expr, scope, context)
         if isinstance(got, t.BoolType | t.ErrorType) or (isinstance(got, t.ElemType) and got.optional):
             return
@@ -162,7 +174,7 @@ class ExprChecker:
             case s.SetLiteral():
                 return self._set_literal(expr, scope, inner)
             case s.Comprehension() | s.Quantified():
-                inside = self.bind(expr.binders, scope)
+                inside = self.bind(expr.binders, scope, "here")
                 if expr.where is not None:
                     self.condition(expr.where, inside, inner)
                 if isinstance(expr, s.Quantified):
@@ -175,12 +187,12 @@ class ExprChecker:
             case _:
                 assert_never(expr)
 
-    def bind(self, binders: tuple[s.Binder, ...], scope: Scope) -> Scope:
-        """A scope in which the binders' names stand for elements."""
+    def bind(self, binders: tuple[s.Binder, ...], scope: Scope, by: str) -> Scope:
+        """A scope in which the binders' names stand for elements; `by` says what binds them."""
         inside = Scope(scope)
         for binder in binders:
             type_: t.Type = t.ElemType(binder.sort.text) if self.resolver.sort(binder.sort) else t.ERROR
-            self.declare(Local(binder.name.text, type_, binder.name.span, mutable=False), inside)
+            self.declare(Local(binder.name.text, type_, binder.name.span, bound=f"bound {by}"), inside)
         return inside
 
     def declare(self, local: Local, scope: Scope) -> None:
@@ -190,7 +202,12 @@ class ExprChecker:
             note = Note(before.span, "the first time is here")
             self.found.error("LZ202", f"'{local.name}' is declared twice", local.span, notes=(note,))
         elif local.name in self.model.values or local.name in (*BUILTIN_NAMES, RESULT):
-            self.found.error("LZ202", f"'{local.name}' hides what the model declares under that name", local.span)
+            declared = declared_at(local.name, self.model)
+            hidden = (Note(declared, "what it would hide is declared here"),) if declared is not None else ()
+            message = f"'{local.name}' hides what the model declares under that name"
+            if declared is None:
+                message = f"'{local.name}' means something else already"
+            self.found.error("LZ202", message, local.span, notes=hidden, hint="" if hidden else "take another name")
         scope.names[local.name] = local
 
     # -- names, fields, indices
@@ -227,12 +244,23 @@ class ExprChecker:
                     self._reads_ghost(name, expr.span, context)
                 return self.var_type(name)
             case None:
-                known = [*scope.all_names(), *self.model.values, *BUILTIN_NAMES]
-                hint = suggest(name, known)
+                type_ = not_a_value(name, self.model)
+                message, hint = type_ or (f"unknown name '{name}'", self._near(name, scope))
                 if not hint and (name in self.model.fns or name in self.model.procs or name in PRIMITIVES):
                     hint = f"'{name}' is called with arguments: {name}(...)"
-                self.found.error("LZ201", f"unknown name '{name}'", expr.span, hint=hint)
+                if not hint:
+                    hint = among(name, [*scope.all_names(), *self.model.values], "known here:")
+                self.found.error("LZ201", message, expr.span, hint=hint)
                 return t.ERROR
+
+    def _unknown(self, name: str, scope: Scope) -> bool:
+        """Whether nothing at all is of that name."""
+        m = self.model
+        named = name in (*BUILTIN_NAMES, *m.values, *m.fns, *m.procs) or not_a_value(name, m) is not None
+        return not named and scope.find(name) is None
+
+    def _near(self, name: str, scope: Scope) -> str:
+        return suggest(name, [*scope.all_names(), *self.model.values, *BUILTIN_NAMES])
 
     def _config_type(self, config: s.Config) -> t.Type:
         if config.type is not None:
@@ -266,7 +294,7 @@ class ExprChecker:
             known = (
                 self.model.objects[owner].fields if owner in self.model.objects else self.model.records[owner].fields
             )
-            hint = suggest(expr.field.text, [f.name.text for f in known])
+            hint = among(expr.field.text, [f.name.text for f in known], "it has")
             self.found.error("LZ207", f"'{owner}' has no field '{expr.field}'", expr.field.span, hint=hint)
             return t.ERROR
         if declared.storage == "ghost":
@@ -284,11 +312,11 @@ class ExprChecker:
             if declared.percpu:
                 if len(indices) <= dimensions(own):
                     self._needs_cpu()
-                own = _with_cpu(own, len(indices), context.cpu)
+                own = with_cpu(own, len(indices), context.cpu)
         else:
             own = self.type_of(base, scope, context)
         for number, index in enumerate(indices):
-            wanted, rest = _peel(own)
+            wanted, rest = peel(own)
             if wanted is None:
                 if not isinstance(own, t.ErrorType):
                     self.found.error("LZ302", f"{a_type(own)} cannot be indexed", expr.span)
@@ -302,11 +330,11 @@ class ExprChecker:
             return t.ERROR
         return own
 
-    def _ghost(self, name: str, span: Span) -> None:
-        self.found.error(
-            "LZ306", f"ghost variable '{name}' would influence a step", span,
-            hint="read it in properties, assertions and assignments to ghost variables only",
-        )  # fmt: skip
+    def _ghost(self, name: str, span: Span, context: Context) -> None:
+        hint = "read it in properties, assertions and assignments to ghost variables only"
+        if context.local:
+            hint = f"a local is no ghost: declare ghost var {context.local} : TYPE; and assign to that"
+        self.found.error("LZ306", f"ghost variable '{name}' would influence a step", span, hint=hint)
 
     # -- operators
 
@@ -319,7 +347,7 @@ class ExprChecker:
             case "==" | "!=":
                 joined = self._joined(expr.left, expr.right, scope, context, expr.span)
                 if isinstance(joined, t.RecordType | t.ArrayType | t.LockType | t.SeqType | t.VoidType):
-                    self.found.error("LZ302", f"values of {joined} cannot be compared", expr.span)
+                    self.found.error("LZ302", f"values of type {joined} cannot be compared", expr.span)
                 return t.BOOL
             case "<" | "<=" | ">" | ">=":
                 joined = self._joined(expr.left, expr.right, scope, context, expr.span)
@@ -420,10 +448,12 @@ class ExprChecker:
                 local = scope.find(name)
                 if local is not None:
                     if not local.mutable:
-                        self.found.error("LZ303", f"'{name}' cannot be assigned to", expr.span)
+                        self.found.error("LZ303", f"'{name}' cannot be assigned to: it is {local.bound}", expr.span)
                     return local.mutable
                 if name in self.model.vars or (name not in self.model.values and name not in BUILTIN_NAMES):
                     return True
+                self.found.error("LZ303", fixed(name, self.model), expr.span)
+                return False
             case s.FieldExpr(base=base):
                 if isinstance(base, s.NameExpr | s.FieldExpr | s.IndexExpr):
                     return True
@@ -431,49 +461,8 @@ class ExprChecker:
                 return self.place(flatten_index(expr)[0], scope)
             case _:
                 pass
-        self.found.error("LZ303", "this cannot be assigned to", expr.span)
+        self.found.error("LZ303", "this is a value, not a variable or a field", expr.span)
         return False
-
-
-def flatten_index(expr: s.IndexExpr) -> tuple[s.Expr, tuple[s.Expr, ...]]:
-    """`a[i][j, k]` as `a` and `(i, j, k)`."""
-    if isinstance(expr.base, s.IndexExpr):
-        base, indices = flatten_index(expr.base)
-        return base, indices + expr.index
-    return expr.base, expr.index
-
-
-def dimensions(type_: t.Type) -> int:
-    """How many indices a value of the type can take."""
-    match type_:
-        case t.ArrayType():
-            return len(type_.index) + dimensions(type_.element)
-        case t.SetType():
-            return len(type_.sorts)
-        case t.SeqType():
-            return 1
-        case _:
-            return 0
-
-
-def _with_cpu(own: t.Type, given: int, has_cpu: bool) -> t.Type:
-    """The type that an index on a per-CPU variable applies to: with the CPU as first index, or of this CPU's."""
-    if has_cpu and given <= dimensions(own):
-        return own
-    return t.ArrayType(own, (CPU,))
-
-
-def _peel(own: t.Type) -> tuple[t.Type | None, t.Type]:
-    """The type of the next index, and what is left after it."""
-    match own:
-        case t.ArrayType(element=element, index=(sort, *rest)):
-            return t.ElemType(sort), t.ArrayType(element, tuple(rest)) if rest else element
-        case t.SetType(sorts=(sort, *rest)):
-            return t.ElemType(sort), t.SetType(tuple(rest)) if rest else t.BOOL
-        case t.SeqType(element=element, capacity=capacity):
-            return t.IntType(0, capacity - 1), element
-        case _:
-            return None, own
 
 
 def _range(type_: t.Type) -> t.IntType:

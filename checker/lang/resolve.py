@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from checker.lang import syntax as s
 from checker.lang import types as t
-from checker.lang.diagnostics import Collector, Note, suggest
+from checker.lang.diagnostics import Collector, Note, among, suggest
 from checker.lang.names import Model
-from checker.lang.walk import heads
+from checker.lang.walk import heads, nodes
+from checker.lang.wording import a_type
 
 ConfigValue = bool | int | str
 
@@ -78,7 +79,7 @@ class TypeResolver:
                 if isinstance(base, t.ElemType):
                     return t.ElemType(base.sort, optional=True)
                 if not isinstance(base, t.ErrorType):
-                    message = f"only an element of a sort can be optional, not {base}"
+                    message = f"only an element of a sort can be optional, not {a_type(base)}"
                     self._found.error("LZ313", message, expr.span)
                 return t.ERROR
             case s.ArrayType():
@@ -93,7 +94,7 @@ class TypeResolver:
         if self._model.has_sort(name.text):
             return True
         known = [*self._model.sorts, *self._model.objects]
-        hint = suggest(name.text, known)
+        hint = among(name.text, known, "known here:")
         self._found.error("LZ201", f"unknown sort '{name}'", name.span, hint=hint)
         return False
 
@@ -107,7 +108,7 @@ class TypeResolver:
         if bound.text in self._model.configs:
             self._found.error("LZ301", f"config '{bound}' is not a number", bound.span)
         else:
-            hint = suggest(bound.text, self._model.configs)
+            hint = among(bound.text, self._model.configs, "known here:")
             message = f"unknown name '{bound}': a bound is a number or a config"
             self._found.error("LZ201", message, bound.span, hint=hint)
         return 0
@@ -142,7 +143,7 @@ class TypeResolver:
         if name != "gen":
             self._found.error("LZ201", f"unknown type '{name} of'", expr.span, hint="set of, seq of, gen of")
         elif expr.head.text not in self.heads:
-            hint = suggest(expr.head.text, self.heads)
+            hint = among(expr.head.text, self.heads, "known here:")
             self._found.error("LZ201", f"nothing increments a gen named '{expr.head}'", expr.head.span, hint=hint)
         else:
             return t.GenType(expr.head.text)
@@ -154,8 +155,27 @@ class TypeResolver:
         if isinstance(element, t.ErrorType):
             return t.ERROR
         if not isinstance(element, t.BoolType | t.IntType | t.EnumType | t.ElemType | t.RecordType):
-            self._found.error("LZ313", f"a sequence cannot hold a {element}", expr.span)
+            self._found.error("LZ313", f"a sequence cannot hold {a_type(element)}", expr.span)
+            return t.ERROR
+        if isinstance(element, t.RecordType) and not self._plain(element.name, expr):
             return t.ERROR
         if capacity < 1:
             self._found.error("LZ601", f"a sequence of at most {capacity} holds nothing", expr.span)
         return t.SeqType(element, capacity)
+
+    def _plain(self, record: str, expr: s.SeqType) -> bool:
+        """Whether all fields of a record are scalars, so that a sequence can hold it; complains where not."""
+        for declared in self._model.records[record].fields:
+            if any(isinstance(part, s.SeqType) for part in nodes(declared.type)):
+                return False  # no record can have that field: reported there
+            got = self.declared(declared)
+            if isinstance(got, t.BoolType | t.IntType | t.EnumType | t.ElemType | t.ErrorType):
+                continue
+            if isinstance(got, t.GenType | t.SetType):
+                holder = a_type(t.RecordType(record))
+                message = f"a sequence cannot hold {holder}: its '{declared.name}' is {a_type(got)}"
+                notes = (Note(declared.name.span, f"'{declared.name}' is declared here"),)
+                hint = "in a sequence, fields are bools, numbers, enums and elements of sorts"
+                self._found.error("LZ313", message, expr.span, hint=hint, notes=notes)
+            return False
+        return True

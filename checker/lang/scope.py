@@ -16,9 +16,13 @@ class Local:
     name: str
     type: t.Type
     span: Span
-    mutable: bool = True
     place: bool = False  # a `ref` parameter
-    ghost: bool = False
+    bound: str = ""  # why it cannot be assigned to
+
+    @property
+    def mutable(self) -> bool:
+        """Whether it can be assigned to."""
+        return not self.bound
 
 
 @dataclass(slots=True)

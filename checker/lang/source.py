@@ -24,6 +24,11 @@ class Span:
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
 
+    @property
+    def last(self) -> Span:
+        """The last character alone: of a block, its closing brace."""
+        return Span(self.file, self.end_line, max(self.end_column - 1, 1), self.end_line, self.end_column)
+
     def to(self, other: Span) -> Span:
         """The stretch from the start of this span to the end of the other."""
         return Span(self.file, self.line, self.column, other.end_line, other.end_column)

@@ -6,22 +6,21 @@ beside the text: the configuration and the types of the locals.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from checker.lang import syntax as s
 from checker.lang import types as t
-from checker.lang.callcheck import expected
 from checker.lang.circles import report_circles
-from checker.lang.diagnostics import Collector, UserError, nesting, suggest
+from checker.lang.declcheck import DeclarationChecker
+from checker.lang.diagnostics import Collector, Note, UserError, among, nesting
 from checker.lang.exprcheck import Context, ExprChecker
 from checker.lang.names import CPU, Model
 from checker.lang.primitives import PRIMITIVES
 from checker.lang.resolve import ConfigValue
 from checker.lang.scope import Local, Scope
-from checker.lang.walk import falls_through, fields_of
-
-ATTRIBUTES = ("kernel",)
+from checker.lang.walk import bodies, falls_through, nodes
+from checker.lang.wording import a_type
 
 ROOM = 255
 """How far a local counts that begins with a literal and has no type."""
@@ -86,6 +85,7 @@ class _Checker:
         self._found = found
         self._exprs = ExprChecker(model, config, found)
         self._resolver = self._exprs.resolver
+        self._declarations = DeclarationChecker(self._exprs)
         self._result: t.Type = t.VOID
         self._loops = 0
         self._parallel = False
@@ -96,15 +96,15 @@ class _Checker:
         report_circles(self._model, self._found)
         for fn in self._model.fns.values():
             self._exprs.fn(fn, self._params(fn.params))
-        self._declarations()
+        self._declarations.run()
         for proc in self._model.procs.values():
             if proc.body is not None:
-                self._attributes(proc.attributes)
-                self._body(proc.body, proc.params, proc.result)
+                self._declarations.attributes(proc.attributes)
+                self._body(proc.body, proc.params, proc)
         for interrupt in self._model.interrupts.values():
             if CPU not in self._model.sorts:
                 self._found.error("LZ201", "an interrupt needs 'sort CPU'", interrupt.name.span)
-            self._attributes(interrupt.attributes)
+            self._declarations.attributes(interrupt.attributes)
             if interrupt.when is not None:
                 if interrupt.params:
                     self._found.error(
@@ -112,7 +112,7 @@ class _Checker:
                     )
                 self._exprs.condition(interrupt.when, Scope(), Context())
             for param in interrupt.params:
-                self._handler_param(param)
+                self._declarations.handler_param(param)
             self._body(interrupt.body, interrupt.params, None)
         for thread in self._model.threads.values():
             self._thread(thread)
@@ -124,77 +124,10 @@ class _Checker:
         for final in self._model.finals:
             self._exprs.condition(final.expr, Scope(), Context(cpu=False, ghost=True))
 
-    def _handler_param(self, param: s.ParamDecl) -> None:
-        got = self._resolver.resolve(param.type)
-        if param.ref or isinstance(got, t.LockType | t.RefcountType | t.SeqType):
-            self._found.error("LZ313", "an interrupt is given values, not places", param.span)
-
     # -- declarations
 
-    def _declarations(self) -> None:
-        m = self._model
-        for config in m.configs.values():
-            if config.type is not None:
-                self._config(config, self._resolver.resolve(config.type))
-        for name, sort in m.statics.items():
-            self._resolver.sort(s.Name(sort, span=m.values[name].span))
-        for declared in fields_of(m):
-            self._initial(self._resolver.declared(declared), declared.init)
-        for record in m.records.values():
-            for declared in record.fields:
-                self._record_field(declared)
-        for var in m.vars.values():
-            if var.percpu and CPU not in m.sorts:
-                self._found.error("LZ201", "a per-CPU variable needs 'sort CPU'", var.name.span)
-            self._initial(self._exprs.var_type(var.name.text), var.init)
-
-    def _config(self, config: s.Config, wanted: t.Type) -> None:
-        if not isinstance(wanted, t.BoolType | t.IntType | t.EnumType | t.ErrorType):
-            self._found.error("LZ313", f"a config cannot be a {wanted}", config.name.span)
-            return
-        got = self._exprs.expect(config.value, wanted, Scope(), Context(cpu=False))
-        self._fits_range(got, wanted, config.value)
-
-    def _record_field(self, declared: s.FieldDecl) -> None:
-        got = self._resolver.declared(declared)
-        if not isinstance(got, t.BoolType | t.IntType | t.EnumType | t.ElemType | t.ErrorType | t.GenType | t.SetType):
-            self._found.error("LZ313", f"a record cannot hold a {got}", declared.type.span)
-
-    def _initial(self, type_: t.Type, init: s.Expr | s.AnyInit | None) -> None:
-        element = type_
-        while isinstance(element, t.ArrayType):
-            element = element.element
-        match init:
-            case None:
-                pass
-            case s.AnyInit():
-                if not isinstance(element, t.BoolType | t.IntType | t.EnumType | t.ElemType | t.ErrorType):
-                    self._found.error("LZ313", f"'any' cannot stand for a {element}", init.span)
-            case _:
-                got = self._exprs.expect(init, element, Scope(), Context(cpu=False, ghost=True))
-                self._fits_range(got, element, init)
-                if isinstance(element, t.RefcountType) and element.kinds:
-                    self._found.error("LZ303", "a refcount with kinds starts at 0", init.span,
-                                      hint="take the first references in alloc or in init")  # fmt: skip
-
-    def _fits_range(self, got: t.Type, wanted: t.Type, value: s.Expr) -> None:
-        """Complain about a constant outside the range that it is to begin with."""
-        if not isinstance(got, t.IntType) or not isinstance(wanted, t.IntType | t.RefcountType):
-            return
-        lo, hi = (wanted.lo, wanted.hi) if isinstance(wanted, t.IntType) else (0, wanted.bound)
-        if got.hi < lo or got.lo > hi:
-            self._found.error("LZ601", f"{got.lo} is outside the range {lo}..{hi}", value.span)
-
-    def _attributes(self, attributes: Iterable[s.Attribute]) -> None:
-        for attribute in attributes:
-            if attribute.name not in ATTRIBUTES:
-                hint = suggest(attribute.name, ATTRIBUTES) or f"there is @{', @'.join(ATTRIBUTES)}"
-                self._found.error("LZ209", f"unknown attribute '@{attribute.name}'", attribute.span, hint=hint)
-            elif len(attribute.args) not in (1, 2):
-                self._found.error("LZ209", "@kernel takes a function, or a file and a function", attribute.span)
-
     def _thread(self, thread: s.ThreadDecl) -> None:
-        self._attributes(thread.attributes)
+        self._declarations.attributes(thread.attributes)
         scope = Scope()
         for name in (thread.on, thread.param.sort if thread.param else None):
             if name is not None:
@@ -216,7 +149,7 @@ class _Checker:
         if thread.param is not None:
             param = thread.param
             scope.names[param.name.text] = Local(
-                param.name.text, t.ElemType(param.sort.text), param.name.span, mutable=False
+                param.name.text, t.ElemType(param.sort.text), param.name.span, bound="who this thread is"
             )
         self._result, self._loops = t.VOID, 0
         self._block(thread.body, scope)
@@ -229,16 +162,21 @@ class _Checker:
             got = self._resolver.resolve(param.type)
             place = param.ref or isinstance(got, t.LockType | t.RefcountType | t.SeqType)
             if isinstance(got, t.ArrayType):
-                self._found.error("LZ313", f"a parameter cannot be a {got}", param.span)
+                self._found.error("LZ313", f"a parameter cannot be {a_type(got)}", param.span)
             self._exprs.declare(Local(param.name.text, got, param.name.span, place=place), scope)
         return scope
 
-    def _body(self, body: s.Block, params: tuple[s.ParamDecl, ...], result: s.TypeExpr | None) -> None:
+    def _body(self, body: s.Block, params: tuple[s.ParamDecl, ...], proc: s.ProcDecl | None) -> None:
+        result = proc.result if proc is not None else None
         self._result = self._resolver.resolve(result) if result is not None else t.VOID
         self._loops = 0
         self._block(body, self._params(params))
-        if result is not None and falls_through(body):
-            self._found.error("LZ314", "this can end without returning a value", body.span)
+        if proc is not None and result is not None and falls_through(body):
+            what = a_type(self._result) if not isinstance(self._result, t.ErrorType) else "a value"
+            self._found.error(
+                "LZ314", f"'{proc.name}' can end here without returning {what}", body.span.last,
+                notes=(Note(proc.name.span, f"'{proc.name}' is declared here"),),
+            )  # fmt: skip
 
     # -- statements
 
@@ -249,7 +187,7 @@ class _Checker:
 
     def _statement(self, st: s.Stmt, scope: Scope) -> None:
         plain, effects = Context(), Context(effects=True)
-        self._attributes(st.attributes)
+        self._declarations.attributes(st.attributes)
         if self._parallel and not isinstance(st, s.Assign):
             self._found.error("LZ309", "a forall changes all at once: only assignments can stand in it", st.span)
         match st:
@@ -278,21 +216,21 @@ class _Checker:
                 for branch in st.branches:
                     self._block(branch, scope)
             case s.ForEach():
-                inside = self._exprs.bind((st.binder,), scope)
+                inside = self._exprs.bind((st.binder,), scope, "by for")
                 if st.where is not None:
                     self._exprs.condition(st.where, inside, plain)
                 self._loops += 1
                 self._block(st.body, inside)
                 self._loops -= 1
             case s.ForAll():
-                inside = self._exprs.bind(st.binders, scope)
+                inside = self._exprs.bind(st.binders, scope, "by forall")
                 if st.where is not None:
                     self._exprs.condition(st.where, inside, plain)
                 outer, self._parallel = self._parallel, True
                 self._block(st.body, inside)
                 self._parallel = outer
             case s.Pick():
-                inside = self._exprs.bind((st.binder,), scope)
+                inside = self._exprs.bind((st.binder,), scope, "by pick")
                 if st.where is not None:
                     self._exprs.condition(st.where, inside, plain)
                 scope.names.update(inside.names)
@@ -312,30 +250,30 @@ class _Checker:
             case s.IpiCall() | s.IpiSend():
                 self._ipi(st, scope)
             case s.IpiWait():
-                self._handler(st.handler)
+                self._wait(st)
             case s.SwitchTo():
                 got = self._exprs.type_of(st.task, scope, plain)
                 sorts = [x.param.sort.text for x in self._model.threads.values() if x.kind == "task" and x.param]
                 if isinstance(got, t.ElemType) and got.sort in sorts:
                     return
                 if not isinstance(got, t.ErrorType):
-                    self._found.error("LZ301", f"expected a task, but this is {got}", st.task.span)
+                    hint = "" if sorts else "the model has no task: task NAME[t : TASK] { ... }"
+                    self._found.error("LZ301", f"expected a task, but this is {a_type(got)}", st.task.span, hint=hint)
             case s.Free():
                 got = self._exprs.type_of(st.object, scope, plain)
                 if not isinstance(got, t.ErrorType) and not (
                     isinstance(got, t.ElemType) and got.sort in self._model.objects
                 ):
-                    self._found.error("LZ301", f"expected an object, but this is {got}", st.object.span)
+                    self._found.error("LZ301", f"expected an object, but this is {a_type(got)}", st.object.span)
 
     def _let(self, st: s.Let, scope: Scope) -> None:
         declared = self._resolver.resolve(st.type) if st.type is not None else None
         if isinstance(st.value, s.Alloc):
             got = self._alloc(st.value, scope)
         else:
-            got = self._exprs.type_of(st.value, scope, Context(effects=True))
+            got = self._exprs.type_of(st.value, scope, Context(effects=True, local=st.name.text))
         if declared is not None:
-            if not t.fits(got, declared):
-                self._found.error("LZ301", expected(declared, got), st.value.span)
+            self._exprs.suits(got, declared, st.value.span)
             got = declared
         got = self._widen(got, st)
         self.locals[id(st)] = got
@@ -358,14 +296,14 @@ class _Checker:
             case t.ArrayType() | t.LockType() | t.RecordType() | t.SeqType():
                 if isinstance(got, t.RecordType):
                     return got
-                self._found.error("LZ313", f"a local cannot hold {got}", st.value.span)
+                self._found.error("LZ313", f"a local cannot hold {a_type(got)}", st.value.span)
                 return t.ERROR
             case _:
                 return got
 
     def _alloc(self, alloc: s.Alloc, scope: Scope) -> t.Type:
         if alloc.sort.text not in self._model.objects:
-            hint = suggest(alloc.sort.text, self._model.objects)
+            hint = among(alloc.sort.text, self._model.objects, "known here:")
             self._found.error("LZ201", f"unknown object '{alloc.sort}'", alloc.sort.span, hint=hint)
             return t.ERROR
         given: set[str] = set()
@@ -379,7 +317,7 @@ class _Checker:
     def _alloc_field(self, sort: str, field: s.FieldInit, scope: Scope) -> None:
         declared = self._model.field_of(sort, field.name.text)
         if declared is None:
-            hint = suggest(field.name.text, [f.name.text for f in self._model.objects[sort].fields])
+            hint = among(field.name.text, [f.name.text for f in self._model.objects[sort].fields], "it has")
             self._found.error("LZ207", f"'{sort}' has no field '{field.name}'", field.name.span, hint=hint)
             self._exprs.type_of(field.value, scope, Context(ghost=True))
             return
@@ -390,7 +328,7 @@ class _Checker:
                 self._found.error("LZ304", f"say what kind of references these are: {', '.join(kinds)}", field.span,
                                   hint=f"{field.name} = 1 of {kinds[0]}")  # fmt: skip
             case t.RefcountType(kinds=kinds) if field.kind is not None and field.kind.text not in kinds:
-                hint = suggest(field.kind.text, kinds)
+                hint = among(field.kind.text, kinds, "known here:")
                 self._found.error(
                     "LZ201", f"'{field.kind}' is no kind of holder of '{field.name}'", field.kind.span, hint=hint
                 )
@@ -399,7 +337,7 @@ class _Checker:
             case t.GenType() if declared.name.text in self._resolver.heads:
                 self._found.error("LZ310", "a generation counter has no other first value than its own", field.span)
             case t.LockType() | t.ArrayType() | t.SeqType():
-                self._found.error("LZ313", f"a {wanted} is not given a value here", field.span)
+                self._found.error("LZ313", f"{a_type(wanted)} is not given a value here", field.span)
             case _ if field.kind is not None:
                 self._found.error("LZ302", f"'{field.name}' is no refcount: it has no kinds", field.kind.span)
 
@@ -422,9 +360,9 @@ class _Checker:
             return
         match place:
             case t.LockType():
-                self._found.error("LZ303", f"a {place} is only locked and unlocked", st.span)
+                self._found.error("LZ303", f"{a_type(place)} is only locked and unlocked", st.span)
             case t.ArrayType():
-                self._found.error("LZ313", f"a {place} still needs an index", st.place.span)
+                self._found.error("LZ313", f"{a_type(place)} still needs an index", st.place.span)
             case t.SeqType() if not isinstance(got, t.EmptySetType) or st.op != "=":
                 self._found.error("LZ303", "a sequence is only changed by push, pop, clear and '= {}'", st.span)
             case t.RefcountType() if place.kinds:
@@ -436,12 +374,11 @@ class _Checker:
             case t.GenType() if st.op != "=" or self._exprs.calls.is_counter(st.place, scope):
                 self._found.error("LZ310", "a generation counter is only incremented", st.span)
             case t.SetType() if st.op in ("+=", "-=", "&=") or t.fits(got, place):
-                if not t.fits(got, place):
-                    self._found.error("LZ301", expected(place, got), st.value.span)
+                self._exprs.suits(got, place, st.value.span)
             case _ if st.op == "&=" or (st.op != "=" and not t.is_number(place)):
-                self._found.error("LZ302", f"'{st.op}' does not go with {place}", st.span)
-            case _ if not t.fits(got, place):
-                self._found.error("LZ301", expected(place, got), st.value.span)
+                self._found.error("LZ302", f"'{st.op}' does not go with {a_type(place)}", st.span)
+            case _:
+                self._exprs.suits(got, place, st.value.span)
 
     def _is_ghost(self, place: s.Expr, scope: Scope) -> bool:
         match place:
@@ -469,13 +406,12 @@ class _Checker:
     def _return(self, st: s.Return, scope: Scope) -> None:
         if st.value is None:
             if not isinstance(self._result, t.VoidType):
-                self._found.error("LZ314", f"a {self._result} must be returned here", st.span)
+                self._found.error("LZ314", f"{a_type(self._result)} must be returned here", st.span)
         elif isinstance(self._result, t.VoidType):
             self._found.error("LZ301", "there is no value to return here", st.value.span)
         else:
             got = self._exprs.type_of(st.value, scope, Context(effects=True))
-            if not t.fits(got, self._result):
-                self._found.error("LZ301", expected(self._result, got), st.value.span)
+            self._exprs.suits(got, self._result, st.value.span)
 
     def _ipi(self, st: s.IpiCall | s.IpiSend, scope: Scope) -> None:
         handler = self._handler(st.handler)
@@ -483,10 +419,20 @@ class _Checker:
             self._exprs.calls.arguments(st.handler, handler.params, st.args, scope, Context())
         self._exprs.expect(st.mask, t.SetType((CPU,)), scope, Context())
 
+    def _wait(self, st: s.IpiWait) -> None:
+        handler, name = self._handler(st.handler), st.handler.text
+        if handler is None or handler.when is not None:
+            return
+        if not any(isinstance(n, s.IpiCall) and n.handler.text == name for n in nodes(bodies(self._model))):
+            message = f"there is nothing to wait for: no statement calls '{name}'"
+            hint = f"it is called before with call {name}(...) on MASK nowait;"
+            notes = (Note(handler.name.span, f"'{name}' is declared here"),)
+            self._found.error("LZ309", message, st.span, hint=hint, notes=notes)
+
     def _handler(self, name: s.Name) -> s.InterruptDecl | None:
         handler = self._model.interrupts.get(name.text)
         if handler is None:
-            hint = suggest(name.text, self._model.interrupts)
+            hint = among(name.text, self._model.interrupts, "known here:")
             self._found.error("LZ201", f"unknown interrupt '{name}'", name.span, hint=hint)
         elif handler.when is not None:
             self._found.error("LZ309", f"'{name}' raises itself and cannot be sent", name.span)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -19,15 +20,18 @@ _MAX_DEGREE = 32_000
 _MAX_MEMBERS = 64
 _MAX_LEAKS = 64
 
+_FILE_SIZE = 40_000
+"""Characters of C for which another file, and another process that compiles it, is worth while."""
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The generated C of an Instance and what its numbers mean.
+    """The generated C of an Instance, in files that are compiled side by side, and what its numbers mean.
 
     `properties[n]` has number n; the premise of `properties[n]` has number `premises[n]`.
     """
 
-    source: str
+    sources: tuple[str, ...]
     words: int
     rules: tuple[Rule, ...]
     properties: tuple[Property, ...]
@@ -56,9 +60,9 @@ def generate(
     premises = {name: len(properties) + n for n, name in enumerate(premised)}
     canonicaliser = Canonicaliser(layout) if symmetry else None
     writer = _Writer(emitter, rules, properties, premises, canonicaliser)
-    source = "\n".join(writer.lines()) + "\n"
+    sources = tuple(writer.sources())
     reductions = ("symmetry",) if canonicaliser and canonicaliser.sorts else ()
-    return Program(source, layout.words, rules, properties, premises, layout, initial, reductions)
+    return Program(sources, layout.words, rules, properties, premises, layout, initial, reductions)
 
 
 class _Writer:
@@ -78,16 +82,31 @@ class _Writer:
         self._canonicaliser = canonicaliser
         self._number = {p.name: n for n, p in enumerate(properties)}
 
-    def lines(self) -> Iterator[str]:
-        """The whole file."""
-        yield '#include "model.h"'
+    def sources(self) -> Iterator[str]:
+        """The files: one with everything about single states, and some that share the steps."""
+        functions = StepWriter(self._emit).functions(self._rules)
+        yield "\n".join(self._single(len(functions))) + "\n"
+        files = max(1, min(os.cpu_count() or 1, sum(map(len, functions)) // _FILE_SIZE))
+        shares = [functions[n::files] for n in range(files)]
+        yield from ("\n".join(['#include "model.h"', "", *share]) for share in shares if share)
+
+    def _single(self, steps: int) -> Iterator[str]:
+        yield '#include "symmetry.h"'
         yield ""
         yield from self._constants()
         yield from self._renumber()
         yield from self._canonical()
         yield from self._predicates()
         yield from self._put()
-        yield from StepWriter(self._emit).functions(self._rules)
+        for n in range(steps):
+            yield f"void step_{n}(const struct state *from, struct sink *x);"
+        yield ""
+        yield "void model_expand(const struct state *from, struct sink *x)"
+        yield "{"
+        yield from (f"\tstep_{n}(from, x);" for n in range(steps))
+        if not steps:
+            yield "\t(void)from, (void)x;"
+        yield "}"
 
     def _of_kind(self, *kinds: PropertyKind) -> list[tuple[int, Expr]]:
         return [(n, p.expr) for n, p in enumerate(self._properties) if p.kind in kinds and p.expr is not None]
@@ -215,7 +234,7 @@ class _Writer:
 
     def _put(self) -> Iterator[str]:
         steps = bool(self._of_kind(PropertyKind.STEP))
-        yield "static __attribute__((noinline)) void put(struct sink *x, uint32_t rule, struct state n)"
+        yield "void model_put(struct sink *x, uint32_t rule, struct state n)"
         yield "{"
         if steps:
             yield "\tuint64_t missteps = model_missteps(x->source, &n);"
@@ -260,7 +279,7 @@ class _Writer:
         families = self._instance.system.families
         if not families:
             return
-        yield "static void renumber(struct state *n)"
+        yield "void model_renumber(struct state *n)"
         yield "{"
         yield "\tuint64_t *s = n->w;"
         for family in families:

@@ -11,7 +11,6 @@ A sequence is a field too: its items from bit 0, its length above them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from checker.core.instance import Instance, State
@@ -174,27 +173,27 @@ class Layout:
     # -- placing -------------------------------------------------------------
 
     def _place(self) -> None:
-        for name, size in self._block_sorts():
-            self._place_blocks(name, size)
+        for name in self._block_sorts():
+            self._place_blocks(name)
         for var, index in self.instance.slots:
             if (var.name, index) not in self._fields:
                 bits, lo, values = self._shape(var, index)
                 self._fields[var.name, index] = Field(self._take(bits), bits, lo, values)
 
-    def _block_sorts(self) -> Iterator[tuple[str, int]]:
-        """The sorts whose elements get blocks, and how many bits an element needs, the largest first."""
+    def _block_sorts(self) -> list[str]:
+        """The sorts whose elements get blocks, those that need most bits first."""
         sizes: dict[str, int] = {}
         for var in self.instance.system.vars:
             if var.index and self.instance.objects(var.index[0]):
                 sizes[var.index[0]] = sizes.get(var.index[0], 0) + sum(b for _, b in self._row(var))
-        return iter(sorted(sizes.items(), key=lambda item: -item[1]))
+        return sorted(sizes, key=lambda name: -sizes[name])
 
     def _row(self, var: Var) -> list[tuple[tuple[int, ...], int]]:
         """The rest of each index that begins with an element that is not static, and the bits needed."""
         first = self.instance.objects(var.index[0])[0]
         return [(rest, self._shape(var, (first, *rest))[0]) for rest in self.instance.tuples(var.index[1:])]
 
-    def _place_blocks(self, sort: str, size: int) -> None:
+    def _place_blocks(self, sort: str) -> None:
         """One block per element if it fits a word; otherwise as many as are needed, of whole variables."""
         parts: list[list[tuple[Var, list[tuple[tuple[int, ...], int]]]]] = []
         room = 0
@@ -203,7 +202,7 @@ class Layout:
             width = sum(bits for _, bits in row)
             if width > WORD:
                 continue  # placed one by one, like what has no index
-            if width > room:
+            if not parts or width > room:
                 parts.append([])
                 room = WORD
             parts[-1].append((var, row))
@@ -214,10 +213,8 @@ class Layout:
     def _ordered(self, sort: str) -> list[Var]:
         """The variables of a block: those that need no renumbering first, then by the sort they refer to."""
 
-        def rank(var: Var) -> tuple[int, str, int]:
-            kind = var.type
-            refers = kind.sort if isinstance(kind, Elem) else ""
-            return len(var.index), refers, 0
+        def rank(var: Var) -> tuple[int, str]:
+            return len(var.index), var.type.sort if isinstance(var.type, Elem) else ""
 
         return sorted((v for v in self.instance.system.vars if v.index and v.index[0] == sort), key=rank)
 

@@ -63,25 +63,20 @@ class StepWriter:
             for var in (family.head, *(name for pair in family.copies for name in pair if name))
         }
 
-    def functions(self, rules: tuple[Rule, ...]) -> Iterator[str]:
-        """The lines that define `model_expand`."""
+    def functions(self, rules: tuple[Rule, ...]) -> list[str]:
+        """The definitions of `step_0`, `step_1`, ...: the steps of one thread instance each."""
         groups: dict[tuple[str, tuple[str, ...]], _Group] = {}
         for number, rule in enumerate(rules):
             prepared = self._emit.domains.prepared(rule.action, rule.choice.args)
             if prepared is not None:
                 self._place(number, rule, prepared, groups)
-        for number, ((thread, index), group) in enumerate(groups.items()):
-            yield f"/* {thread}[{', '.join(index)}] */"
-            yield from self._function(number, group)
-        yield "void model_expand(const struct state *from, struct sink *x)"
-        yield "{"
-        yield from (f"\tstep_{number}(from, x);" for number in range(len(groups)))
-        if not groups:
-            yield "\t(void)from, (void)x;"
-        yield "}"
+        return [
+            "\n".join([f"/* {thread}[{', '.join(index)}] */", *self._function(number, group)]) + "\n"
+            for number, ((thread, index), group) in enumerate(groups.items())
+        ]
 
     def _function(self, number: int, group: _Group) -> Iterator[str]:
-        yield f"static void step_{number}(const struct state *from, struct sink *x)"
+        yield f"void step_{number}(const struct state *from, struct sink *x)"
         yield "{"
         words = ", ".join(f"from->w[{n}]" for n in range(self._layout.words))
         yield f"\tconst uint64_t s[LZ_WORDS] = {{{words}}};"
@@ -99,7 +94,6 @@ class StepWriter:
         yield "\tx->undefined |= trouble.undefined;"
         yield "\tx->outgrown |= trouble.outgrown;"
         yield "}"
-        yield ""
 
     def _place(
         self, number: int, rule: Rule, prepared: Prepared, groups: dict[tuple[str, tuple[str, ...]], _Group]
@@ -157,8 +151,8 @@ class StepWriter:
             successor.move(thread, action, env, facts)
         lines = successor.lines()
         if not written.isdisjoint(self._generations):
-            lines.append("renumber(&n);")
-        return ["{", *("\t" + line for line in lines), f"\tput(x, {number}, n);", "}"]
+            lines.append("model_renumber(&n);")
+        return ["{", *("\t" + line for line in lines), f"\tmodel_put(x, {number}, n);", "}"]
 
 
 class _Successor:
@@ -326,27 +320,30 @@ def _balanced(text: str) -> bool:
 
 
 def _nest(branches: list[_Branch], depth: int, indent: int) -> Iterator[str]:
-    """Nested conditions for consecutive branches that share the beginnings of their guards."""
+    """Nested conditions, shared by all branches whose guards begin alike.
+
+    The order of the branches does not matter: nothing that a branch tests is changed by another.
+    """
     margin = "\t" * indent
-    before: Code | None = None
-    i = 0
-    while i < len(branches):
-        branch = branches[i]
+    tests: dict[str, Code] = {}
+    groups: dict[str, list[_Branch]] = {}
+    for branch in branches:
         if depth == len(branch.guard):
             yield from (margin + line for line in branch.body)
-            before, i = None, i + 1
-            continue
-        test = branch.guard[depth]
-        j = i + 1
-        while j < len(branches) and len(branches[j].guard) > depth and branches[j].guard[depth].text == test.text:
-            j += 1
-        if before is not None and not test.partial and test.text == before.negated().text:
-            yield margin + "else {"
-            before = None
         else:
-            yield margin + f"if ({test.text}) {{"
-            before = test
-        yield from _nest(branches[i:j], depth + 1, indent + 1)
+            test = branch.guard[depth]
+            tests[test.text] = test
+            groups.setdefault(test.text, []).append(branch)
+    while groups:
+        text = next(iter(groups))
+        test = tests[text]
+        yield f"{margin}if ({text}) {{"
+        yield from _nest(groups.pop(text), depth + 1, indent + 1)
+        opposite = groups.pop(test.negated().text, None)
+        if opposite is not None and not test.partial:
+            yield margin + "} else {"
+            yield from _nest(opposite, depth + 1, indent + 1)
+        elif opposite is not None:
+            yield f"{margin}}} if ({test.negated().text}) {{"
+            yield from _nest(opposite, depth + 1, indent + 1)
         yield margin + "}"
-        i = j
-

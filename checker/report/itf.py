@@ -53,7 +53,7 @@ def _variables(instance: Instance, state: State) -> dict[str, Json]:
 
 
 def _variable(instance: Instance, var: Var, state: State) -> Json:
-    owned = set_owner(instance, var)
+    owned = set_owner(var)
     pairs: dict[tuple[str, ...], Json] = {}
     sets: dict[tuple[str, ...], list[Json]] = {}
     for index in instance.tuples(var.index):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import assert_never
 
 from checker.core.instance import Instance
+from checker.core.system import System
 from checker.core.trace import Trace
 from checker.core.verdict import CheckResult, Expectation, Outcome, PropertyVerdict
 
@@ -30,9 +30,10 @@ def sizes(instance: Instance) -> dict[str, int]:
     return {sort.name: instance.sizes.get(sort.name, sort.size) for sort in instance.system.sorts}
 
 
-def config_text(config: Mapping[str, bool | int | str]) -> str:
-    """The configuration: `SET_MASK=false SHOOTDOWN=true`."""
-    return " ".join(f"{name}={value_text(value)}" for name, value in sorted(config.items()))
+def config_text(system: System) -> str:
+    """What the configuration has other than by default: `SET_MASK=false`; empty where that is nothing."""
+    changed = {name: value for name, value in system.config.items() if value != system.defaults.get(name)}
+    return " ".join(f"{name}={value_text(value)}" for name, value in sorted(changed.items()))
 
 
 def value_text(value: bool | int | str) -> str:

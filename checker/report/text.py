@@ -67,7 +67,7 @@ def _failing(result: CheckResult) -> list[PropertyVerdict]:
 def _heading(result: CheckResult) -> str:
     bug = f' (bug: "{result.bug}")' if result.bug else ""
     lines = textwrap.wrap(f"{result.model}: {result.check}{bug}: {verdict_sentence(result)}", WIDTH)
-    config = config_text(result.instance.system.config)
+    config = config_text(result.instance.system)
     if config:
         lines.extend(textwrap.wrap(config, WIDTH, initial_indent="  ", subsequent_indent="  "))
     return "\n".join(lines) + "\n"

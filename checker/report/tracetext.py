@@ -78,7 +78,7 @@ def _heading(trace: Trace, width: int) -> list[str]:
     context += [switches, "replayed by the reference semantics"]
     lines = wrap(f"{where}{_headline(prop, trace)}", width)
     lines += wrap("; ".join(filter(None, context)), width)
-    if config := config_text(system.config):
+    if config := config_text(system):
         lines += wrap(config, width, hang=0)
     return lines
 
@@ -241,7 +241,7 @@ def change_texts(instance: Instance, changes: Sequence[Change]) -> Iterator[str]
             members[f"{name}: {'free -> live' if change.new else 'live -> freed'}"] = []
         elif is_field(var.name, var.index) and (var.index[0], change.index[0]) in freed:
             continue
-        elif (owned := set_owner(instance, var)) is not None:
+        elif (owned := set_owner(var)) is not None:
             names = index_names(instance, var, change.index)
             member = names[owned] if len(names) == owned + 1 else f"({', '.join(names[owned:])})"
             base = _set_name(instance, var, names[:owned])
@@ -265,7 +265,7 @@ def _set_name(instance: Instance, var: Var, owners: list[str]) -> str:
         return name
     if is_field(var.name, var.index):
         return f"{owners[0]}.{var.name.removeprefix(owner + '.')}"
-    return f"{var.name}[{', '.join(owners)}]"
+    return f"{var.name}[{', '.join(owners)}]" if owners else var.name
 
 
 # -- the reason --------------------------------------------------------------

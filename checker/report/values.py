@@ -59,15 +59,6 @@ def json_state(instance: Instance, state: State) -> dict[str, Json]:
     return record
 
 
-def set_owner(instance: Instance, var: Var) -> int | None:
-    """How many indices name the set that the variable says the members of; None if it is no set.
-
-    A truth value of an object, of a thread or, where it has one index, of a CPU is no set.
-    """
-    if not isinstance(var.type, Bool):
-        return None
-    owned = 1
-    if var.storage is Storage.LOCAL:
-        owner = var.name.partition(".")[0]
-        owned = next((len(thread.index) for thread in instance.system.threads if thread.name == owner), 1)
-    return owned if len(var.index) > owned else None
+def set_owner(var: Var) -> int | None:
+    """How many indices name the set that the variable says the members of; None if it is no set."""
+    return len(var.index) - var.members if var.members else None

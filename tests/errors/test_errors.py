@@ -29,10 +29,11 @@ ELSEWHERE = {
     "LZ404": "a finding of a search: tested with the verdicts",
     "LZ405": "a finding of a search: tested with the verdicts",
     "LZ406": "depends on the memory model that is asked for",
-    "LZ501": "found in a reachable state: tested with the semantics",
+    "LZ501": "found when the initial states are made: tested with the command line",
     "LZ602": "said by an engine of what it cannot do",
     "LZ603": "a file that is written: tested with the command line",
-    "LZ604": "a trace that is read: tested with the traces",
+    "LZ604": "a trace that is read: tested with the command line",
+    "LZ605": "an option: tested with the command line",
     "LZ901": "no model should be able to cause it",
 }
 """The codes that no text of a model can cause before a state is looked at, and where they belong."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from checker.lang.diagnostics import UserError
+from checker.core.semantics import SetupFault
 from tests.models import explore_text, violated
 
 OBJECT = "object o = 1 { v : 0..3; c : refcount max 2; } "
@@ -73,7 +73,7 @@ def test_calls_that_cross_do_not_deadlock() -> None:
 
 
 def test_a_fault_of_the_setup_is_reported() -> None:
-    with pytest.raises(UserError, match="leave its range"):
+    with pytest.raises(SetupFault, match="leave its range"):
         explore_text("var x : 0..3 = 3; init { x += 1; } " + T + "{ skip; }", CPU=1)
 
 

@@ -69,7 +69,7 @@ def read(name: str, *index: Expr) -> Read:
 VARS = (
     Var("mm.live", ("mm",), BOOL, Op("eq", (Param("i0", "mm"), Static("mm", "init_mm"))), Storage.MEMORY),
     Var("mm.count", ("mm",), Int(0, 3), Lit(0, Int(0, 3)), Storage.MEMORY),
-    Var("mm.mask", ("mm", "CPU"), BOOL, FALSE, Storage.MEMORY),
+    Var("mm.mask", ("mm", "CPU"), BOOL, FALSE, Storage.MEMORY, 1),
     Var("cur", ("CPU",), Elem("mm", optional=True), Null("mm"), Storage.MEMORY),
     Var("active_mm", ("CPU",), MM, Static("mm", "init_mm"), Storage.MEMORY),
     Var("cpu_loop.next", ("CPU",), MM, Static("mm", "init_mm"), Storage.LOCAL),

@@ -356,3 +356,12 @@ def test_path_that_does_not_replay_is_an_internal_error(
     assert main([gate, "--check", "unguarded"]) == ExitCode.INTERNAL
     assert "does not replay" in capsys.readouterr().err
     assert "path from initial state 0" in (tmp_path / "lzcheck-internal-error.txt").read_text()
+
+
+def test_initial_state_that_cannot_be_made(lzcheck: Command, tmp_path: Path) -> None:
+    file = tmp_path / "init.lzm"
+    file.write_text("model x;\nobject mm = 1 { users : refcount; }\ninit {\n    let m = alloc mm;\n    put(m.users);\n}\nthread t { skip; }\n")
+    status, _, err = lzcheck(str(file))
+    assert status == ExitCode.USAGE
+    assert f"{file}:5:5: error: the initial state cannot be made: put of a reference that nobody holds" in err
+    assert "LZ501" in err

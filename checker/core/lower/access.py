@@ -14,7 +14,7 @@ from checker.core.lower.values import item, plain, seq_element, seq_len
 from checker.lang import syntax as s
 from checker.lang import types as t
 from checker.lang.diagnostics import UserError
-from checker.lang.exprcheck import dimensions, flatten_index
+from checker.lang.indexing import dimensions, flatten_index
 from checker.lang.names import CPU, Model
 from checker.lang.resolve import ConfigValue, TypeResolver
 from checker.lang.source import Span

@@ -55,12 +55,12 @@ def body(
         result = b.local(RESULT, result_type) if result_type is not None else None
 
         def inner(node: int) -> int | None:
-            exit_ = b.node(b.sections(node), block.span)
+            exit_ = b.flow.node(b.sections(node), block.span, b.proc, settled=False)
             call = b.open_call(exit_, result)
             end = b.block(block, env, node)
             b.close_call()
             if end is not None:
-                b.flow.join(exit_, b.sections(end), block.span)
+                b.flow.join(exit_, b.sections(end), block.span.last, end)
                 b.flow.edge(end, exit_, (), b.origin(block, "return"))
             return exit_ if end is not None or call.exit_used else None
 

@@ -52,6 +52,7 @@ class Locals:
 
     variables: dict[str, y.Var]
     of: dict[str, set[str]] = field(default_factory=dict)  # by runner
+    requested: set[tuple[str, bool]] = field(default_factory=set)  # handlers, and whether they are waited for
     _names: dict[tuple[str, str, str, t.Type], str] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
 

@@ -82,7 +82,7 @@ def while_(b: Builder, st: s.While, env: Env, at: int) -> int | None:
 
 def connect(b: Builder, end: int, target: int, st: s.Statement) -> None:
     """A jump to a node that has what is disabled at it fixed already."""
-    b.flow.join(target, b.sections(end), st.span)
+    b.flow.join(target, b.sections(end), st.span.last, end, "the loop")
     b.flow.edge(end, target, (), b.origin(st, "loop"))
 
 

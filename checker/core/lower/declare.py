@@ -29,6 +29,7 @@ class Declarations:
         self._model = typed.model
         self._resolver = resolver
         self.variables: dict[str, y.Var] = {}
+        self.slots: set[str] = set()  # the variables of pending requests
         self.shapes = self._shapes()
         self._constants = ExprLowerer(typed.model, typed.config, resolver, self.shapes, self.variables)
         self._objects()
@@ -113,7 +114,7 @@ class Declarations:
         for name, declared in self._model.objects.items():
             me = y.Param("i0", name)
             born = fold.or_(fold.eq(me, y.Static(name, static)) for static in self._statics(name))
-            live = y.Var(f"{name}.live", (name,), y.BOOL, born, y.Storage.MEMORY, declared.span)
+            live = y.Var(f"{name}.live", (name,), y.BOOL, born, y.Storage.MEMORY, span=declared.span)
             self.variables[live.name] = live
             for field in declared.fields:
                 type_ = self._resolver.declared(field)
@@ -144,7 +145,7 @@ class Declarations:
         for leaf in self.shapes.leaves(type_, optional=unset):
             full_index = index + leaf.index
             first = self._first(leaf, type_, full_index, init, name)
-            self.variables[name + leaf.suffix] = y.Var(name + leaf.suffix, full_index, leaf.type, first, where, span)
+            self.variables[name + leaf.suffix] = y.Var(name + leaf.suffix, full_index, leaf.type, first, where, leaf.members, span)
 
     def _first(
         self, leaf: Leaf, type_: t.Type, index: tuple[str, ...], init: s.Expr | s.AnyInit | None, name: str
@@ -180,20 +181,21 @@ class Declarations:
                 sort = thread.param.sort.text
                 name = current_name(sort)
                 type_ = y.Elem(sort, optional=True)
-                self.variables[name] = y.Var(name, (CPU,), type_, None, y.Storage.MACHINE, thread.span)
+                self.variables[name] = y.Var(name, (CPU,), type_, None, y.Storage.MACHINE, span=thread.span)
 
     def _slots(self) -> None:
         for name, handler in self._model.interrupts.items():
             for waited in self.requests(name):
                 pending = request(name, waited)
+                self.slots.add(pending)
                 pair = (CPU, CPU)
-                self.variables[pending] = y.Var(pending, pair, y.BOOL, y.FALSE, y.Storage.MACHINE, handler.span)
+                self.variables[pending] = y.Var(pending, pair, y.BOOL, y.FALSE, y.Storage.MACHINE, span=handler.span)
                 for param in handler.params:
                     type_ = self._resolver.resolve(param.type)
                     for leaf in self.shapes.leaves(type_, optional=True):
                         full = slot(name, param.name.text, waited) + leaf.suffix
                         self.variables[full] = y.Var(
-                            full, pair + leaf.index, leaf.type, leaf.default, y.Storage.LOCAL, param.span
+                            full, pair + leaf.index, leaf.type, leaf.default, y.Storage.LOCAL, leaf.members, param.span
                         )
 
     # -- what the text contains

@@ -127,6 +127,7 @@ class Node:
     span: Span
     proc: str
     choice: bool = False
+    settled: bool = True  # where not, the first way here says what is disabled
     out: list[int] = field(default_factory=list)  # edge numbers
 
 
@@ -163,15 +164,16 @@ class Edge:
 class Flow:
     """The graph of one thread, while it is built."""
 
-    def __init__(self, variables: Mapping[str, y.Var]) -> None:
+    def __init__(self, variables: Mapping[str, y.Var], *, barriers_are_steps: bool = False) -> None:
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
         self._variables = variables
         self._inside = 0
+        self._barriers_are_steps = barriers_are_steps
 
-    def node(self, sections: Sections, span: Span = NO_SPAN, proc: str = "") -> int:
+    def node(self, sections: Sections, span: Span = NO_SPAN, proc: str = "", *, settled: bool = True) -> int:
         """A new node."""
-        self.nodes.append(Node(sections, self._inside > 0, span, proc))
+        self.nodes.append(Node(sections, self._inside > 0, span, proc, settled=settled))
         return len(self.nodes) - 1
 
     def enter_atomic(self) -> None:
@@ -210,17 +212,69 @@ class Flow:
         self.nodes[source].out.append(len(self.edges))
         self.edges.append(Edge(source, target, kept, origin, visible, blocking, ends, branch, memory))
 
-    def join(self, target: int, sections: Sections, span: Span) -> None:
-        """Check that a way that ends with `sections` may lead to a node."""
-        wanted = self.nodes[target].sections
-        if wanted != sections:
-            what = "interrupts are" if wanted.irqs != sections.irqs else "preemption is"
-            depth = sections.irqs if wanted.irqs != sections.irqs else sections.preempt
-            state = "off" if depth else "on"
-            message = f"{what} {state} on this way here, but not on another"
-            note = Note(self.nodes[target].span, "the ways meet here")
-            notes = (note,) if self.nodes[target].span != NO_SPAN else ()
-            raise UserError([Diagnostic("LZ312", message, span, notes, "make both ways agree")])
+    def join(self, target: int, sections: Sections, span: Span, end: int | None = None, began: str = "") -> None:
+        """Check that a way that ends with `sections` (at node `end`) may lead to a node; `span` is where they meet.
+
+        `began`: what begins with the sections that the node has, a loop for its head and its exit.
+        """
+        node = self.nodes[target]
+        if not node.settled:
+            node.sections, node.settled = sections, True
+        wanted = node.sections
+        if wanted == sections:
+            return
+        irqs = wanted.irqs != sections.irqs
+        what = "interrupts are" if irqs else "preemption is"
+        low, high = sorted((wanted.irqs, sections.irqs) if irqs else (wanted.preempt, sections.preempt))
+        message = f"{what} on or off here, depending on the way that was taken"
+        if low > 0:
+            message = f"{what} off {low} or {high} levels deep here, depending on the way that was taken"
+        elif began:
+            subject, was = ("interrupts are", "were") if irqs else ("preemption is", "was")
+            here, there = ("off", "on") if (sections.irqs if irqs else sections.preempt) else ("on", "off")
+            message = f"{subject} {here} here, but {was} {there} where {began} began"
+        notes = self._turned(target, end, irqs) if end is not None else ()
+        raise UserError([Diagnostic("LZ312", message, span, notes, "" if began else "make all ways agree")])
+
+    def _turned(self, first: int, second: int, irqs: bool) -> tuple[Note, ...]:
+        """Where only one of two ways has turned interrupts or preemption off or on."""
+        ways = [self._before(first), self._before(second)]
+        notes = []
+        for way, other in (ways, ways[::-1]):
+            for edge in way:
+                note = self._turns(edge, irqs)
+                if note is not None and edge not in other:
+                    notes.append(note)
+                    break
+        return tuple(sorted(notes, key=lambda n: (n.span.line, n.span.column)))
+
+    def turned_on(self, end: int, irqs: bool) -> tuple[Note, ...]:
+        """Where interrupts or preemption were last turned on before a node."""
+        notes = (self._turns(edge, irqs) for edge in self._before(end))
+        return tuple(note for note in notes if note is not None and "on here" in note.message)[:1]
+
+    def _turns(self, edge: Edge, irqs: bool) -> Note | None:
+        before, after = self.nodes[edge.source].sections, self.nodes[edge.target].sections
+        change = after.irqs - before.irqs if irqs else after.preempt - before.preempt
+        if change == 0:
+            return None
+        what = "interrupts are" if irqs else "preemption is"
+        return Note(edge.origin.span, f"{what} turned {'off' if change > 0 else 'on'} here")
+
+    def _before(self, node: int) -> list[Edge]:
+        """The edges on the ways to a node, the nearest first."""
+        into: dict[int, list[Edge]] = {}
+        for edge in self.edges:
+            into.setdefault(edge.target, []).append(edge)
+        found: list[Edge] = []
+        seen, todo = {node}, [node]
+        for at in todo:
+            for edge in into.get(at, ()):
+                found.append(edge)
+                if edge.source not in seen:
+                    seen.add(edge.source)
+                    todo.append(edge.source)
+        return found
 
     def shared(self, var: str) -> bool:
         """Whether a variable is seen by others."""
@@ -238,7 +292,7 @@ class Flow:
 
     def _touches_shared(self, op: Operation) -> bool:
         if isinstance(op, Barrier):
-            return True
+            return self._barriers_are_steps
         if isinstance(op, Together):
             return any(self._touches_shared(a) for a in op.assigns)
         if isinstance(op, Assign) and self.ghost(op.var):

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from checker.core import fold
 from checker.core import system as y
 from checker.core.lower import calls, places
+from checker.core.lower.context import INIT
 from checker.core.lower.flow import Assign, Guard, Operation, Origin
 from checker.core.lower.scope import Bound, Env
 from checker.core.lower.shapes import Place, SetValue, Value
 from checker.core.lower.values import plain
 from checker.lang import syntax as s
 from checker.lang import types as t
+from checker.lang.diagnostics import UserError
 from checker.lang.source import Span
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def slot(handler: str, param: str, waited: bool) -> str:
 def call(b: Builder, st: s.IpiCall, env: Env, at: int) -> int | None:
     """on_each_cpu_mask(): queue, run here if this CPU is in the mask, wait for the others."""
     handler = b.typed.model.interrupts[st.handler.text]
-    cpu = b.exprs.this_cpu(env, st.span)
+    cpu = _cpu(b, "call", st.span)
     origin = b.origin(st)
     if not st.nowait:
         _must_have_irqs_on(b, at, st.span)
@@ -67,7 +69,7 @@ def call(b: Builder, st: s.IpiCall, env: Env, at: int) -> int | None:
 def send(b: Builder, st: s.IpiSend, env: Env, at: int) -> int:
     """smp_call_function_many() without wait: queue on the other CPUs and go on."""
     handler = b.typed.model.interrupts[st.handler.text]
-    cpu = b.exprs.this_cpu(env, st.span)
+    cpu = _cpu(b, "send", st.span)
     args, at = _arguments(b, handler, st.args, env, at, b.origin(st))
     mask = _mask(b, st.mask, env)
     queue = _queue(b, handler, args, mask, cpu, st.span, waited=False)
@@ -77,11 +79,22 @@ def send(b: Builder, st: s.IpiSend, env: Env, at: int) -> int:
 
 def wait(b: Builder, handler: str, origin: Origin, at: int) -> int:
     """Until every waited-for request of this CPU has been handled (csd_lock_wait())."""
+    cpu = _cpu(b, "wait", origin.span)
     _must_have_irqs_on(b, at, origin.span)
     everybody = SetValue(("CPU",), lambda _: y.TRUE)
-    assert b.runner.this_cpu is not None
-    done = _none_pending(b, handler, True, everybody, b.runner.this_cpu)
+    done = _none_pending(b, handler, True, everybody, cpu)
     return b.step(at, [*b.checks(), Guard(done)], origin, blocking=True)
+
+
+def _cpu(b: Builder, what: str, span: Span) -> y.Expr:
+    """The CPU that calls, sends or waits; an error where none does."""
+    if b.runner.this_cpu is not None:
+        return b.runner.this_cpu
+    if b.runner.name == INIT:
+        message, hint = f"'{what}' needs a CPU, and init runs before all of them", "begin a thread with it"
+    else:
+        message, hint = f"'{what}' needs a CPU, and this thread runs on none", f"thread {b.runner.name} on CPU"
+    raise UserError.of("LZ311", message, span, hint=hint)
 
 
 def _mask(b: Builder, expr: s.Expr, env: Env) -> SetValue:
@@ -123,6 +136,7 @@ def _queue(
     b: Builder, handler: s.InterruptDecl, args: list[Bound], mask: SetValue, cpu: y.Expr, span: Span, *, waited: bool
 ) -> list[Operation]:
     """A request on every other CPU of the mask."""
+    b.requests(handler.name.text, waited)
     to = y.Param(b.exprs.fresh("c"), "CPU")
     where = fold.and_((mask.contains((to,)), fold.ne(to, cpu)))
     ops: list[Operation] = [Assign(request(handler.name.text, waited), (to, cpu), y.TRUE, (to,), where)]

@@ -22,7 +22,7 @@ from checker.lang import types as t
 from checker.lang.diagnostics import Collector, UserError, nesting
 from checker.lang.names import CPU
 from checker.lang.resolve import TypeResolver
-from checker.lang.typecheck import TypedModel
+from checker.lang.typecheck import TypedModel, default_config
 
 FAULTS: Mapping[str, str] = {
     "assert": "no assertion fails",
@@ -72,11 +72,7 @@ class _Lowerer:
             if declared.preempted is not None:
                 inner = replace(runner, name=f"{runner.name}.preempted")
                 threads.append((inner, self._preempted(inner, declared, declared.preempted)))
-        for name, nmi in ((IRQ, False), (NMI, True)):
-            handlers = [h for h in self._model.interrupts.values() if h.nmi == nmi]
-            if handlers:
-                runner = self._interrupt_runner(name, nmi)
-                threads.append((runner, self._handlers(runner, handlers)))
+        threads += self._interrupts()
         setup = self._setup()
         declared_threads = tuple(self._declare(runner, program) for runner, program in threads)
         actions = schedule.with_guards(threads)
@@ -95,6 +91,7 @@ class _Lowerer:
             families=self._declarations.families(names),
             setup=setup,
             config=dict(self._typed.config),
+            defaults=default_config(self._model, Collector()),
             memory_model=self._memory_model,
         )
 
@@ -127,7 +124,10 @@ class _Lowerer:
         return Runner(name, kind, (THIS_CPU,), (THIS_CPU,), THIS_CPU, name, THIS_CPU, None)
 
     def _builder(self, runner: Runner) -> Builder:
-        return Builder(self._typed, self._exprs, runner, self._locals, self._model.sources)
+        barriers = self._memory_model != "sc"
+        return Builder(
+            self._typed, self._exprs, runner, self._locals, self._model.sources, barriers_are_steps=barriers
+        )
 
     def _maker(self, builder: Builder, runner: Runner, *, one_step: bool = False) -> PathMaker:
         locals_ = self._locals.of.get(runner.name, set())
@@ -170,6 +170,22 @@ class _Lowerer:
             builder.flow.edge(end, idle, (), builder.origin(body, "preempted"))
         return self._maker(builder, runner).program(idle)
 
+    def _interrupts(self) -> list[tuple[Runner, Program]]:
+        """The interrupt contexts, with the handlers that somebody asks for in this configuration."""
+        while True:
+            known = set(self._locals.requested)
+            found = []
+            for name, nmi in ((IRQ, False), (NMI, True)):
+                handlers = [h for h in self._model.interrupts.values() if h.nmi == nmi and self._can_run(h)]
+                if handlers:
+                    runner = self._interrupt_runner(name, nmi)
+                    found.append((runner, self._handlers(runner, handlers)))
+            if self._locals.requested == known:  # a handler may ask for further ones
+                return found
+
+    def _can_run(self, handler: s.InterruptDecl) -> bool:
+        return handler.when is not None or any((handler.name.text, w) in self._locals.requested for w in (True, False))
+
     def _handlers(self, runner: Runner, handlers: list[s.InterruptDecl]) -> Program:
         """The interrupt context of a CPU: idle, or in one of the handlers."""
         builder = self._builder(runner)
@@ -178,7 +194,9 @@ class _Lowerer:
         for handler in handlers:
             if handler.when is not None:
                 self._raised(builder, handler, idle)
-            for waited in self._declarations.requests(handler.name.text):
+            for waited in (True, False):
+                if (handler.name.text, waited) not in self._locals.requested:
+                    continue
                 self._requested(builder, handler, idle, waited)
         return self._maker(builder, runner).program(idle)
 
@@ -244,7 +262,7 @@ class _Lowerer:
         pc = f"{runner.name}.pc"
         index = tuple(p.sort for p in runner.self)
         control = y.Int(0, max(len(program.locations) - 1, 0))
-        self._variables[pc] = y.Var(pc, index, control, fold.int_lit(program.start), y.Storage.CONTROL, runner.span)
+        self._variables[pc] = y.Var(pc, index, control, fold.int_lit(program.start), y.Storage.CONTROL, span=runner.span)
         return y.Thread(
             runner.name, runner.kind, index, pc, program.locations, program.start, program.ended, runner.span
         )
@@ -320,7 +338,7 @@ class _Lowerer:
     # -- the variables that matter
 
     def _used(self, actions: tuple[y.Action, ...], setup: tuple[y.Action, ...]) -> tuple[y.Var, ...]:
-        """The declared variables, without locals that no action reads."""
+        """The declared variables, without locals and request slots that no action reads."""
         read: set[str] = set()
         for action in (*actions, *setup):
             exprs = [*action.guard]
@@ -329,7 +347,9 @@ class _Lowerer:
             for expr in exprs:
                 read |= fold.variables(expr)
         read |= {f"{name}.of" for name in read}  # a generation is told apart by its family
-        return tuple(v for v in self._variables.values() if v.storage is not y.Storage.LOCAL or v.name in read)
+        idle = self._declarations.slots - {request(*asked) for asked in self._locals.requested}
+        kept = [v for v in self._variables.values() if v.storage is not y.Storage.LOCAL and v.name not in idle]
+        return tuple(v for v in self._variables.values() if v in kept or v.name in read)
 
 
 def _only(actions: tuple[y.Action, ...], names: set[str]) -> tuple[y.Action, ...]:

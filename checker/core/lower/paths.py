@@ -9,6 +9,7 @@ exact, as nothing else of the same CPU can happen in between that could not happ
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -53,6 +54,7 @@ class _Run:
     writes: tuple[y.Update, ...] = ()
     memory: tuple[y.Access | y.Fence, ...] = ()
     origin: Origin | None = None
+    frames: tuple[y.Frame, ...] | None = None
     labels: tuple[str, ...] = ()
     covers: tuple[str, ...] = ()
     branch: bool | None = None
@@ -231,7 +233,8 @@ class PathMaker:
     def _marked(self, run: _Run, edge: Edge) -> _Run:
         first = edge.visible and not run.used
         origin = run.origin
-        if first or origin is None or (edge.operations and not run.used):
+        deeper = self._flow.nodes[edge.target].sections.deeper_than(self._flow.nodes[edge.source].sections)
+        if first or origin is None or (not run.used and (edge.operations or deeper)):
             origin = edge.origin
         branch = run.branch
         if edge.branch is not None and (first or (not run.used and branch is None)):
@@ -243,7 +246,8 @@ class PathMaker:
             seen=run.seen | {edge.source},
             memory=run.memory + edge.memory,
             origin=origin,
-            labels=_with(run.labels, _label(edge) if edge.visible else ""),
+            frames=_frames_of(run, edge),
+            labels=_with(run.labels, _label(edge) if _says_something(edge) else ""),
             covers=_with(run.covers, _covered(edge)),
             branch=branch,
             stopped=edge.ends,
@@ -283,9 +287,9 @@ class PathMaker:
         updates = run.writes
         if run.fault is None:
             updates = (*updates, *self._deaths(run, node))
-        name = origin.frames[-1].proc if origin.frames else ""
-        kernel = origin.kernel
-        path = ".".join(f.proc for f in origin.frames)
+        frames = run.frames if run.frames is not None and run.fault is None else origin.frames
+        name = frames[-1].proc if frames else ""
+        path = ".".join(f.proc for f in frames)
         label = "; ".join(run.labels) or origin.label
         key = f"{self._runner.name}/{path}/{label}"
         return y.Action(
@@ -301,8 +305,8 @@ class PathMaker:
             fault=run.fault,
             label=label,
             key=key + (f"/{run.fault.property}" if run.fault else ""),
-            frames=origin.frames,
-            kernel=kernel,
+            frames=frames,
+            kernel=origin.kernel,
             statement=origin.statement,
             covers=run.covers,
             branch=run.branch,
@@ -384,6 +388,21 @@ def _covers(later: y.Update, earlier: y.Update) -> bool:
 
 def _with(items: tuple[str, ...], item: str) -> tuple[str, ...]:
     return items if not item or item in items else (*items, item)
+
+
+def _frames_of(run: _Run, edge: Edge) -> tuple[y.Frame, ...] | None:
+    """The procs that all statements of a step are in."""
+    if not _says_something(edge):
+        return run.frames
+    frames = edge.origin.frames
+    if run.frames is None:
+        return frames
+    return tuple(a for a, b in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(run.frames, frames, strict=False)))
+
+
+def _says_something(edge: Edge) -> bool:
+    """Whether an edge belongs into the text of a step; an assertion that holds does not."""
+    return edge.visible and not (edge.operations and all(isinstance(op, Check) for op in edge.operations))
 
 
 def _label(edge: Edge) -> str:

@@ -9,7 +9,7 @@ whose family it is of, a lock its holder.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from checker.core import fold
 from checker.core import system as y
@@ -81,6 +81,7 @@ class Leaf:
     index: tuple[str, ...]
     type: y.Type
     default: y.Expr
+    members: int = 0  # how many of the indices are members of a set
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class Shapes:
                 for kind in kinds:
                     yield Leaf(f".{kind}", (), y.Int(0, bound), fold.int_lit(0))
             case t.SetType(sorts=sorts):
-                yield Leaf("", sorts, y.BOOL, y.FALSE)
+                yield Leaf("", sorts, y.BOOL, y.FALSE, len(sorts))
             case t.SeqType(element=t.RecordType(name=name), capacity=capacity):
                 for field, field_type in self.records[name]:
                     yield Leaf(f".{field}", (), *_seq(field_type, capacity))
@@ -146,17 +147,17 @@ class Shapes:
             case t.RecordType(name=name):
                 for field, field_type in self.records[name]:
                     for leaf in self.leaves(field_type, optional=True):
-                        yield Leaf(f".{field}{leaf.suffix}", leaf.index, leaf.type, leaf.default)
+                        yield replace(leaf, suffix=f".{field}{leaf.suffix}")
             case t.LockType(kind=kind):
                 by = y.Enum("holder", self.lock_classes)
                 yield Leaf(".by", (), by, y.Lit(0, by))
                 for sort in self.lock_sorts:
                     yield Leaf(f".{sort}", (), y.Elem(sort, optional=True), y.Null(sort))
                     if kind == "rwlock":
-                        yield Leaf(f".readers.{sort}", (sort,), y.BOOL, y.FALSE)
+                        yield Leaf(f".readers.{sort}", (sort,), y.BOOL, y.FALSE, 1)
             case t.ArrayType(element=element, index=index):
                 for leaf in self.leaves(element, optional=optional):
-                    yield Leaf(leaf.suffix, index + leaf.index, leaf.type, leaf.default)
+                    yield replace(leaf, index=index + leaf.index)
             case _:
                 raise AssertionError(f"no place has type {type_}")
 

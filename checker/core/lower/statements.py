@@ -30,7 +30,7 @@ from checker.core.lower.shapes import GenValue, Place, SetValue
 from checker.core.lower.values import plain
 from checker.lang import syntax as s
 from checker.lang import types as t
-from checker.lang.diagnostics import UserError
+from checker.lang.diagnostics import Diagnostic, UserError
 from checker.lang.primitives import PRIMITIVES
 from checker.lang.source import SourceFile, Span
 from checker.lang.typecheck import TypedModel
@@ -68,11 +68,13 @@ class Builder:
         runner: Runner,
         locals_: Locals,
         sources: dict[str, SourceFile],
+        *,
+        barriers_are_steps: bool = False,
     ) -> None:
         self.typed = typed
         self.exprs = exprs
         self.runner = runner
-        self.flow = Flow(locals_.variables)
+        self.flow = Flow(locals_.variables, barriers_are_steps=barriers_are_steps)
         self._locals = locals_
         self._sources = sources
         self._frames: tuple[y.Frame, ...] = ()
@@ -154,7 +156,7 @@ class Builder:
             return reached[0]
         target = self.node(self.sections(reached[0]), span)
         for end in reached:
-            self.flow.join(target, self.sections(end), span)
+            self.flow.join(target, self.sections(end), span.last, end)
             self.flow.edge(end, target, (), self.origin(s.Skip(span=span), ""))
         return target
 
@@ -167,6 +169,10 @@ class Builder:
         self._frames, self._loops = (*frames, frame), []
         yield
         self._frames, self._loops = frames, loops
+
+    def requests(self, handler: str, waited: bool) -> None:
+        """Note that some step asks for a handler to run on another CPU."""
+        self._locals.requested.add((handler, waited))
 
     def open_call(self, exit_: int, result: Place | None) -> _Call:
         """From here to `close_call`, `return` leads to `exit_`."""
@@ -263,9 +269,10 @@ class Builder:
         """An edge to a node outside of all sections but the first `depth`."""
         sections = self.sections(at).without(tuple(self._open[depth:]))
         if sections is None:
-            raise self._closed_twice(st)
+            raise self._closed_twice(st, at, tuple(self._open[depth:]))
         at = self.shift(at, sections, self.origin(st))
-        self.flow.join(target, sections, st.span)
+        began = "the loop" if isinstance(st, s.Break | s.Continue) else "" if self._calls else "the thread"
+        self.flow.join(target, sections, st.span, at, began)
         self.flow.edge(at, target, (), self.origin(st))
 
     def section(self, kind: str, st: s.Node, at: int, body: Callable[[int], int | None]) -> int | None:
@@ -280,12 +287,14 @@ class Builder:
             return None
         after = self.sections(end).without((kind,))
         if after is None:
-            raise self._closed_twice(st)
+            raise self._closed_twice(st, end, (kind,))
         return self.shift(end, after, origin)
 
-    def _closed_twice(self, st: s.Node) -> UserError:
-        message = "a section ends here that something inside has ended already"
-        return UserError.of("LZ312", message, st.span, hint="what is disabled by a section is enabled by its end")
+    def _closed_twice(self, st: s.Node, at: int, kinds: tuple[str, ...]) -> UserError:
+        irqs = self.sections(at).irqs < kinds.count("irqs")
+        message = f"this turns {'interrupts' if irqs else 'preemption'} on, but something inside has done so already"
+        hint = "what a section turns off is turned on by its end alone"
+        return UserError([Diagnostic("LZ312", message, st.span, self.flow.turned_on(at, irqs), hint)])
 
     def _atomic(self, st: s.Node, at: int, body: Callable[[int], int | None]) -> int | None:
         outermost = not self.flow.in_atomic
@@ -469,7 +478,7 @@ class Builder:
         full = self._locals.name(self.runner, self.proc, name, type_, tuple(leaf.suffix for leaf in leaves))
         index = tuple(p.sort for p in self.runner.self)
         for leaf in leaves:
-            var = y.Var(full + leaf.suffix, index + leaf.index, leaf.type, leaf.default, y.Storage.LOCAL)
+            var = y.Var(full + leaf.suffix, index + leaf.index, leaf.type, leaf.default, y.Storage.LOCAL, leaf.members)
             self._locals.declare(self.runner, var)
         return Place(type_, full, self.runner.self, shared=False)
 

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-static bool all_set(const struct search *q, uint64_t *full)
+static bool make_room(const struct search *q, uint64_t *full)
 {
 	*full = model_leaks == 64 ? UINT64_MAX : ((uint64_t)1 << model_leaks) - 1;
 	for (unsigned i = 0; i < q->threads; i++) {
@@ -19,17 +19,21 @@ static bool all_set(const struct search *q, uint64_t *full)
 	return true;
 }
 
+/* Several threads may be at work.  Objects are only ever added, and for a state by one thread only. */
 static uint64_t get_able(const struct search *q, unsigned arena, uint32_t place)
 {
-	return model_leaks > 8 ? ((const uint64_t *)(const void *)q->able[arena])[place] : q->able[arena][place];
+	if (model_leaks > 8)
+		return atomic_load_explicit((_Atomic uint64_t *)(void *)q->able[arena] + place, memory_order_relaxed);
+	return atomic_load_explicit((_Atomic unsigned char *)q->able[arena] + place, memory_order_relaxed);
 }
 
 static void set_able(const struct search *q, unsigned arena, uint32_t place, uint64_t objects)
 {
 	if (model_leaks > 8)
-		((uint64_t *)(void *)q->able[arena])[place] = objects;
+		atomic_store_explicit((_Atomic uint64_t *)(void *)q->able[arena] + place, objects, memory_order_relaxed);
 	else
-		q->able[arena][place] = (unsigned char)objects;
+		atomic_store_explicit((_Atomic unsigned char *)q->able[arena] + place, (unsigned char)objects,
+				      memory_order_relaxed);
 }
 
 /* One walk over a worker's states, the last first; true if something was added. */
@@ -100,6 +104,42 @@ static uint32_t level_of(const struct arena *a, uint32_t place)
 	return low;
 }
 
+struct share {
+	const struct search *q;
+	const struct worker *w;
+	uint64_t full;
+	bool first, changed;
+};
+
+static void *sweep_share(void *argument)
+{
+	struct share *share = argument;
+
+	share->changed = sweep(share->q, share->w, share->full, share->first);
+	return NULL;
+}
+
+/* Each worker's states, at the same time where there are threads; true if something was added. */
+static bool sweep_all(const struct search *q, uint64_t full, bool first)
+{
+	struct share shares[LZ_MAX_THREADS];
+	pthread_t threads[LZ_MAX_THREADS];
+	bool started[LZ_MAX_THREADS] = {false}, changed = false;
+
+	for (unsigned i = 0; i < q->threads; i++) {
+		shares[i] = (struct share){.q = q, .w = &q->workers[i], .full = full, .first = first};
+		started[i] = i && !pthread_create(&threads[i], NULL, sweep_share, &shares[i]);
+	}
+	for (unsigned i = 0; i < q->threads; i++) {
+		if (started[i])
+			pthread_join(threads[i], NULL);
+		else
+			sweep_share(&shares[i]);
+		changed |= shares[i].changed;
+	}
+	return changed;
+}
+
 /* After a complete search: note the first states in which a live object can never be freed again. */
 void leak_find(struct search *q)
 {
@@ -107,15 +147,12 @@ void leak_find(struct search *q)
 	uint32_t level[LZ_PROPERTIES];
 	bool changed = true;
 
-	if (!all_set(q, &full)) {
+	if (!make_room(q, &full)) {
 		q->edges_dropped = true;
 		return;
 	}
-	for (bool first = true; changed; first = false) {
-		changed = false;
-		for (unsigned i = 0; i < q->threads; i++)
-			changed |= sweep(q, &q->workers[i], full, first);
-	}
+	for (bool first = true; changed; first = false)
+		changed = sweep_all(q, full, first);
 	for (unsigned a = 0; a < q->threads; a++) {
 		uint32_t count = atomic_load(&q->arenas[a].count);
 

@@ -78,7 +78,7 @@ static void make_workers(struct search *q)
 	}
 }
 
-static void report(const struct search *q)
+static void report_counts(const struct search *q)
 {
 	static const char *const limits[] = {"none", "states", "depth", "seconds", "memory", "interrupted"};
 	uint64_t states = 0, transitions = 0;
@@ -133,6 +133,6 @@ int main(int count, char **arguments)
 		q->workers[i].sink.pending = 0;
 	q->edges = false;
 	paths_report(q);
-	report(q);
+	report_counts(q);
 	return fflush(stdout) ? 1 : 0;
 }

@@ -4,6 +4,10 @@
 
 #include "state.h"
 
+/* A successor; and, before it, generations renumbered where some were written. */
+void model_put(struct sink *x, uint32_t rule, struct state n);
+void model_renumber(struct state *n);
+
 /* What can go wrong while an expression is computed. */
 struct trouble {
 	bool undefined; /* null used as an index, or a position outside a sequence */

@@ -274,7 +274,7 @@ static void print_ways(struct finder *f, const struct set *ways, uint32_t last)
 	free(levels);
 }
 
-static void report(struct finder *f, const struct witness *witness)
+static void report_ways(struct finder *f, const struct witness *witness)
 {
 	const struct search *q = f->q;
 	uint32_t last = level_of_state(q, witness->state);
@@ -311,7 +311,7 @@ void paths_report(struct search *q)
 		if (!((uint64_t)1 << property & (q->violable | model_marks)))
 			continue;
 		f.by_rule = q->witness[property].by_rule;
-		report(&f, &q->witness[property]);
+		report_ways(&f, &q->witness[property]);
 		free(f.steps.at);
 	}
 }

@@ -371,11 +371,8 @@ static void *worker_main(void *argument)
 		/* the states of the level, one by one */
 		visit(q, w);
 		if (meet(q)) {
-			uint64_t before = q->found;
-
 			gather(q);
 			q->broken_here = (q->found & model_state_properties) != 0;
-			(void)before;
 			phase.more = q->level_size && !all_found(q);
 			if (phase.more && q->level == q->options.depth)
 				halt(q, LIMIT_DEPTH);
