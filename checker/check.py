@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from checker.core.instance import Instance
 from checker.core.path import Path
@@ -41,7 +41,7 @@ class Run:
     """
 
     strategy: Strategy = "bfs"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     seed: int = 0
     walks: int = 100
     walk_length: int = 1000
@@ -190,7 +190,9 @@ def _missing_failures(result: CheckResult) -> Iterator[str]:
         verdicts = [v for v in result.verdicts if is_one_of(v.property, (target,))]
         failed = [v for v in verdicts if v.outcome in _BROKEN]
         if not failed:
-            found = verdicts[0].outcome.value if verdicts else "cannot fail: nothing in this configuration could violate it"
+            found = (
+                verdicts[0].outcome.value if verdicts else "cannot fail: nothing in this configuration could violate it"
+            )
             undecided = verdicts and verdicts[0].outcome in (Outcome.HOLDS_TO, Outcome.UNKNOWN)
             if not (undecided and result.statistics.limit):
                 yield f"{target}: expected to fail, but {found}"

@@ -225,7 +225,9 @@ def _word(value: bool | int | str) -> str:
 def _explain(code: str) -> ExitCode:
     if code.upper() not in CODES:
         known = ", ".join(sorted(CODES))
-        raise UserError.of("LZ605", f"there is no code '{code}'", hint=suggest(code.upper(), CODES) or f"there are {known}")
+        raise UserError.of(
+            "LZ605", f"there is no code '{code}'", hint=suggest(code.upper(), CODES) or f"there are {known}"
+        )
     print(f"{code.upper()}: {CODES[code.upper()]}")
     return ExitCode.EXPECTED
 
@@ -234,7 +236,9 @@ def _saved(error: WrongPath) -> str:
     """Keep what is needed to repeat an internal error: the System and the path."""
     name = "lzcheck-internal-error.txt"
     choices = "\n".join(f"{c.action} {c.args}" for c in error.path.choices)
-    text = f"{error}\n\n{format_system(error.instance.system)}\npath from initial state {error.path.initial}:\n{choices}\n"
+    text = (
+        f"{error}\n\n{format_system(error.instance.system)}\npath from initial state {error.path.initial}:\n{choices}\n"
+    )
     try:
         write_text(name, text)
     except OSError:
@@ -244,6 +248,3 @@ def _saved(error: WrongPath) -> str:
 
 def _say(text: str) -> None:
     sys.stderr.write(text)
-
-
-

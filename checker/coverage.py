@@ -12,7 +12,9 @@ from checker.core.system import Access, Action, System, Thread
 from checker.core.verdict import Finding
 
 
-def never_executed(system: System, fired: Mapping[str, int], allowed: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
+def never_executed(
+    system: System, fired: Mapping[str, int], allowed: frozenset[str] = frozenset()
+) -> tuple[Finding, ...]:
     """A finding for each statement of the text that no transition executed, though the point before it was reached.
 
     `fired` counts transitions by action name.  Statements inside the procs, handlers and threads

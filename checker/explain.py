@@ -396,9 +396,7 @@ def _location(instance: Instance, thread: str, number: Value) -> str:
     return locations[number].name if isinstance(number, int) else str(number)
 
 
-def _assignments(
-    instance: Instance, action: Action, index: tuple[int, ...], state: State
-) -> Iterator[tuple[int, ...]]:
+def _assignments(instance: Instance, action: Action, index: tuple[int, ...], state: State) -> Iterator[tuple[int, ...]]:
     """The arguments with which the action is a step of the thread instance `index`."""
     for args in instance.tuples(tuple(param.sort for param in action.params)):
         if thread_instance(instance, state, Choice(action.name, args)) == index:

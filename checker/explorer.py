@@ -220,9 +220,7 @@ def _goal(search: Search, property: Property) -> Goal:
         case PropertyKind.FAULT:
             return Goal(transition=lambda s, rule, t: t is None and _blames(search, rule, name))
         case PropertyKind.DEADLOCK:
-            return Goal(
-                state=lambda s: search.all_hold(s) and not program.final(s) and not program.successors(s)
-            )
+            return Goal(state=lambda s: search.all_hold(s) and not program.final(s) and not program.successors(s))
         case PropertyKind.LEAK:
             return Goal(state=search.doomed[name].__contains__)
         case _:

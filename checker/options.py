@@ -31,9 +31,7 @@ class _Parser(argparse.ArgumentParser):
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """The options given; raises UserError where they make no sense.  `lzcheck MODEL` is `lzcheck check MODEL`."""
     given = list(arguments)
-    if given and not given[0].startswith("-") and given[0] not in COMMANDS:
-        given.insert(0, "check")
-    elif given and given[0].startswith("-") and given[0] not in ("-h", "--help", "--version"):
+    if given and given[0] not in (*COMMANDS, "-h", "--help", "--version"):
         given.insert(0, "check")
     options = _parser().parse_args(given)
     if options.command is None:
@@ -112,8 +110,8 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
 
 def _search_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", choices=("auto", *ENGINES), default="auto", help="who searches (default: auto)")
-    parser.add_argument("--strategy", choices=("bfs", "dfs", "random"), default="bfs",
-                        help="breadth-first (shortest counterexamples), depth-first, or seeded random walks")  # fmt: skip
+    ways = "breadth-first (shortest counterexamples), depth-first, or seeded random walks"
+    parser.add_argument("--strategy", choices=("bfs", "dfs", "random"), default="bfs", help=ways)
     parser.add_argument("--seed", type=_natural, default=0, metavar="N", help="seed of the random walks (default: 0)")
     parser.add_argument("--walks", type=_natural, default=100, metavar="N", help="number of random walks")
     parser.add_argument("--walk-length", type=_natural, default=1000, metavar="N", help="steps of a random walk")

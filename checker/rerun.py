@@ -89,7 +89,9 @@ def load_trace(file: str) -> SavedTrace:
 def _trace_in(record: Any) -> Any:
     """The trace itself, or the first one in a file of results."""
     if isinstance(record, list):
-        traces = [p["trace"] for r in record for p in r.get("properties", []) if p.get("trace") and p["verdict"] == "violated"]
+        traces = [
+            p["trace"] for r in record for p in r.get("properties", []) if p.get("trace") and p["verdict"] == "violated"
+        ]
         if not traces:
             raise ValueError("these results hold no counterexample")
         return traces[0]

@@ -288,9 +288,7 @@ class Search:
         if self.trail is None:
             self.found[name] = Witness(number, rule)
         else:
-            self.found[name] = self.path(
-                self.trail.initial, [*self.trail.rules, *([] if rule is None else [rule])]
-            )
+            self.found[name] = self.path(self.trail.initial, [*self.trail.rules, *([] if rule is None else [rule])])
 
     def pause(self, waiting: int) -> None:
         """Between two states: stop if that is due, and now and then look at the clock."""

@@ -54,9 +54,7 @@ def op(name: Operator, *args: Expr, kind: Type = BOOL) -> Op:
     return Op(name, args, kind)
 
 
-def thread(
-    name: str, locations: int, *, kind: ThreadKind = ThreadKind.THREAD, ends: int | None = None
-) -> Thread:
+def thread(name: str, locations: int, *, kind: ThreadKind = ThreadKind.THREAD, ends: int | None = None) -> Thread:
     """A thread per CPU, that has ended at location `ends`."""
     places = tuple(Location(f"L{n}") for n in range(locations))
     ended = frozenset[int]() if ends is None else frozenset({ends})
@@ -109,9 +107,7 @@ def locks(*, ordered: bool) -> System:
         threads=(run,),
         actions=(
             action("first", 0, 1, guard=(free(first),), updates=(Update("lock", (first,), C),)),
-            action(
-                "second", 1, 2, guard=(other, free(second)), params=(C, D), updates=(Update("lock", (D,), C),)
-            ),
+            action("second", 1, 2, guard=(other, free(second)), params=(C, D), updates=(Update("lock", (D,), C),)),
             action("drop", 2, 3, updates=(Update("lock", (D,), Null("CPU"), (D,), mine),)),
         ),
         properties=(Property("no_deadlock", PropertyKind.DEADLOCK),),
@@ -215,9 +211,7 @@ EQUATED: st.SearchStrategy[Type] = st.sampled_from([BOOL, RANGE, MODE, CPU, MM_O
 
 
 @st.composite
-def expressions(
-    draw: st.DrawFn, kind: Type, scope: tuple[Param, ...], depth: int = 3, step: bool = False
-) -> Expr:
+def expressions(draw: st.DrawFn, kind: Type, scope: tuple[Param, ...], depth: int = 3, step: bool = False) -> Expr:
     """A well-typed expression over the MENU, the parameters in scope and, with `step`, the next state."""
 
     def sub(part: Type, scope: tuple[Param, ...] = scope) -> Expr:
@@ -260,9 +254,7 @@ def expressions(
         case "read":
             var = draw(st.sampled_from(sources))
             # where a null may come in, the front end would have put a guard; here it may be missing
-            index = tuple(
-                sub(draw(st.sampled_from([Elem(s), Elem(s), Elem(s, optional=True)]))) for s in var.index
-            )
+            index = tuple(sub(draw(st.sampled_from([Elem(s), Elem(s), Elem(s, optional=True)]))) for s in var.index)
             return Read(var.name, index, var.type)
         case "ite":
             return op("ite", sub(BOOL), sub(kind), sub(kind), kind=kind)
@@ -310,8 +302,7 @@ def random_updates(draw: st.DrawFn, scope: tuple[Param, ...]) -> tuple[Update, .
         binders = (Param("b", "CPU"),) if "CPU" in var.index and draw(st.booleans()) else ()
         inner = (*scope, *binders)
         index = tuple(
-            binders[0] if binders and sort == "CPU" else draw(expressions(Elem(sort), inner, 1))
-            for sort in var.index
+            binders[0] if binders and sort == "CPU" else draw(expressions(Elem(sort), inner, 1)) for sort in var.index
         )
         where = draw(expressions(BOOL, inner, 1)) if binders else TRUE
         updates.append(Update(var.name, index, draw(expressions(var.type, inner, 2)), binders, where))

@@ -50,9 +50,7 @@ def run(system: System, *names: str, stop_on: frozenset[str] | None = None) -> E
     return exploration
 
 
-def brute_force(
-    instance: Instance, invariants: tuple[Property, ...] = ()
-) -> tuple[int, int, int, dict[str, int]]:
+def brute_force(instance: Instance, invariants: tuple[Property, ...] = ()) -> tuple[int, int, int, dict[str, int]]:
     """States, transitions, depth and transitions by action, straight from the semantics."""
     depths: dict[State, int] = {}
     for state in semantics.initial_states(instance):
@@ -76,7 +74,12 @@ def brute_force(
 
 @pytest.mark.parametrize(
     ("system", "states", "transitions"),
-    [(counters(3), 16, 24), (locks(ordered=False), 13, 14), (objects(frees=True), 7, 16), (generations(late=True), None, None)],
+    [
+        (counters(3), 16, 24),
+        (locks(ordered=False), 13, 14),
+        (objects(frees=True), 7, 16),
+        (generations(late=True), None, None),
+    ],
 )  # fmt: skip
 def test_counts_are_those_of_brute_force(system: System, states: int | None, transitions: int | None) -> None:
     instance = Instance(system)
@@ -156,9 +159,7 @@ def races(draw: st.DrawFn) -> System:
         place, value = st.integers(0, 2), st.integers(0, 3)
         guard = op(draw(st.sampled_from(["eq", "le", "ge", "ne"])), total, num(draw(value)))
         update = Update("total", (), num(draw(value))) if draw(st.booleans()) else None
-        actions.append(
-            action(f"a{n}", draw(place), draw(place), guard=(guard,), updates=(update,) if update else ())
-        )
+        actions.append(action(f"a{n}", draw(place), draw(place), guard=(guard,), updates=(update,) if update else ()))
     elsewhere = op("not", At("run", (C,), frozenset({draw(st.integers(1, 2))})))
     below = op("ne", total, num(3))
     lagging = Quant("exists", "c", "CPU", elsewhere)

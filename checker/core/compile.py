@@ -85,7 +85,7 @@ class Program:
         namespace: dict[str, object] = {"position": position, **self._emitter.tables}
         if self.instance.system.families:
             namespace["canon"] = _canonicaliser(self.instance)
-        exec(compile(source, f"<{self.instance.system.name}>", "exec"), namespace)  # noqa: S102 (our own source)
+        exec(compile(source, f"<{self.instance.system.name}>", "exec"), namespace)
         return namespace
 
 
@@ -183,8 +183,7 @@ class _Writer:
         optional = [
             code if code.value is not None else Code(f"({code.text} >= 0)", None, code.partial)
             for code, i in zip(itself, action.self, strict=True)
-            if code.value == -1
-            or (code.value is None and not (isinstance(i.type, Elem) and not i.type.optional))
+            if code.value == -1 or (code.value is None and not (isinstance(i.type, Elem) and not i.type.optional))
         ]
         if any(code.value is not None for code in optional):
             return  # nobody is there
@@ -253,11 +252,7 @@ def _nest(branches: list[_Branch], depth: int, indent: int) -> Iterator[str]:
             continue
         test = branch.guard[depth]
         j = i + 1
-        while (
-            j < len(branches)
-            and len(branches[j].guard) > depth
-            and branches[j].guard[depth].text == test.text
-        ):
+        while j < len(branches) and len(branches[j].guard) > depth and branches[j].guard[depth].text == test.text:
             j += 1
         if before is not None and test.text == before.negated().text:
             yield margin + "else:"

@@ -106,8 +106,7 @@ class Emitter:
                 return self.expression(body, env, "t")
             case Quant(kind, name, sort, body):
                 cases = [
-                    self.expression(body, {**env, name: element}, state)
-                    for element in self.instance.elements(sort)
+                    self.expression(body, {**env, name: element}, state) for element in self.instance.elements(sort)
                 ]
                 match kind:
                     case "forall":

@@ -142,7 +142,7 @@ def ne(a: y.Expr, b: y.Expr) -> y.Expr:
 def differ(a: y.Expr, b: y.Expr) -> bool:
     """Whether two expressions differ in every state."""
     match a, b:
-        case (y.Lit() | y.Static() | y.Null()), (y.Lit() | y.Static() | y.Null()):
+        case ((y.Lit() | y.Static() | y.Null()), (y.Lit() | y.Static() | y.Null())):
             return a != b
         case y.Null(), y.Param():
             return True
@@ -151,7 +151,9 @@ def differ(a: y.Expr, b: y.Expr) -> bool:
         case _:
             if isinstance(a.type, y.Int) and isinstance(b.type, y.Int):
                 return a.type.hi < b.type.lo or b.type.hi < a.type.lo
-            null_and_other = (isinstance(a, y.Null), b.type) if isinstance(a, y.Null) else (isinstance(b, y.Null), a.type)
+            null_and_other = (
+                (isinstance(a, y.Null), b.type) if isinstance(a, y.Null) else (isinstance(b, y.Null), a.type)
+            )
             return null_and_other[0] and isinstance(null_and_other[1], y.Elem) and not null_and_other[1].optional
 
 

@@ -118,9 +118,7 @@ def parts(expr: Expr) -> tuple[Expr, ...]:
 
 def _words(expr: Expr) -> set[str]:
     """The names of the variables and parameters that occur in an expression."""
-    own = (
-        {expr.var} if isinstance(expr, Read) else {expr.name} if isinstance(expr, (Param, Static)) else set()
-    )
+    own = {expr.var} if isinstance(expr, Read) else {expr.name} if isinstance(expr, (Param, Static)) else set()
     return own.union(*map(_words, parts(expr)))
 
 

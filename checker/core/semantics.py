@@ -136,9 +136,7 @@ def evaluate(instance: Instance, expr: Expr, state: State, env: Env, successor: 
                 case "get":
                     items, position = _seq(value(args[0])), _int(value(args[1]))
                     if not 0 <= position < len(items):
-                        raise UndefinedRead(
-                            args[0].var if isinstance(args[0], Read) else "a sequence", sequence=True
-                        )
+                        raise UndefinedRead(args[0].var if isinstance(args[0], Read) else "a sequence", sequence=True)
                     return items[position]
                 case "push":
                     return (*_seq(value(args[0])), _int(value(args[1])))
@@ -307,9 +305,7 @@ def is_final(instance: Instance, state: State) -> bool:
                 resting = thread.ended
             case _:
                 assert_never(thread.kind)
-        if any(
-            state[instance.slot(thread.pc, index)] not in resting for index in instance.tuples(thread.index)
-        ):
+        if any(state[instance.slot(thread.pc, index)] not in resting for index in instance.tuples(thread.index)):
             return False
     return True
 

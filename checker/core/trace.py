@@ -66,9 +66,7 @@ class Trace:
     def columns(self) -> tuple[tuple[str, int | None], ...]:
         """Who moves at each step: the CPU, or the thread where there is none."""
         return tuple(
-            ("cpu", step.cpu)
-            if step.cpu is not None
-            else (step.thread, step.instance[0] if step.instance else None)
+            ("cpu", step.cpu) if step.cpu is not None else (step.thread, step.instance[0] if step.instance else None)
             for step in self.steps
         )
 
@@ -107,9 +105,7 @@ def replay(instance: Instance, path: Path, property: Property) -> Trace:
         state = step.state
     trace = Trace(instance, property.name, initial, tuple(steps), path.initial)
     if not _shows(trace, property):
-        raise ReplayError(
-            len(steps), f"the path does not end in what {property.name} ({property.kind.value}) claims"
-        )
+        raise ReplayError(len(steps), f"the path does not end in what {property.name} ({property.kind.value}) claims")
     return trace
 
 

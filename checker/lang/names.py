@@ -172,9 +172,11 @@ class _Joiner:
                 case s.Use():
                     pass
                 case s.Config():
-                    if self._new(d.name, self._values):
+                    again = d.name.text in m.configs and d.name.text not in opened
+                    if again or self._new(d.name, self._values):  # the model's default wins over the library's
                         m.configs[d.name.text] = d
                         m.values[d.name.text] = d
+                    opened.add(d.name.text)
                 case s.EnumDecl():
                     if self._new(d.name, self._types):
                         m.enums[d.name.text] = d

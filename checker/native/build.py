@@ -64,7 +64,7 @@ class Compiler:
 def find_compiler(environ: Mapping[str, str] = os.environ) -> Compiler:
     """The compiler of `$CC`, or the first there is; raises NoCompiler."""
     wish = environ.get("CC", "").strip()
-    for words in ([shlex.split(wish)] if wish else [["cc"], ["gcc"], ["clang"]]):
+    for words in [shlex.split(wish)] if wish else [["cc"], ["gcc"], ["clang"]]:
         path = shutil.which(words[0], path=environ.get("PATH"))
         if path is not None:
             return Compiler((path, *words[1:]), _identity(Path(path)))
@@ -88,7 +88,9 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "lzcheck"
 
 
-def build(sources: tuple[str, ...], words: int, environ: Mapping[str, str] = os.environ, flags: tuple[str, ...] = ()) -> Path:
+def build(
+    sources: tuple[str, ...], words: int, environ: Mapping[str, str] = os.environ, flags: tuple[str, ...] = ()
+) -> Path:
     """The program for generated sources whose states have that many words.
 
     `flags` are added to the compiler's (sanitizers).  A cache folder that cannot be written is no
@@ -110,7 +112,13 @@ def build(sources: tuple[str, ...], words: int, environ: Mapping[str, str] = os.
         for n, source in enumerate(sources):
             (work / f"model{n}.c").write_text(source, encoding="utf-8")
             objects.append(f"model{n}.o")
-            jobs.append(_start(compiler, (*common, _STEPS_LEVEL if n else _SINGLE_LEVEL, "-c", f"model{n}.c", "-o", objects[-1]), work))
+            jobs.append(
+                _start(
+                    compiler,
+                    (*common, _STEPS_LEVEL if n else _SINGLE_LEVEL, "-c", f"model{n}.c", "-o", objects[-1]),
+                    work,
+                )
+            )
         missing = not _intact(engine)
         if missing:
             units = "".join(f'#include "{unit}.c"\n' for unit in UNITS)

@@ -328,10 +328,7 @@ class Domains:
 
     def _patterns(self, sorts: tuple[str, ...]) -> Iterable[Pattern]:
         return product(
-            *(
-                [*range(len(self.instance.sort(s).statics)), *([ANY] if self.instance.objects(s) else [])]
-                for s in sorts
-            )
+            *([*range(len(self.instance.sort(s).statics)), *([ANY] if self.instance.objects(s) else [])] for s in sorts)
         )
 
     def _environment(self, action: Action, pattern: Pattern) -> dict[str, Values]:

@@ -116,9 +116,7 @@ class _Writer:
         premises = _bits(self._premises.values())
         marks = _bits(n for n, p in enumerate(self._properties) if p.kind is PropertyKind.COVER) | premises
         deadlock = next((n for n, p in enumerate(self._properties) if p.kind is PropertyKind.DEADLOCK), -1)
-        faults = [
-            self._number.get(rule.action.fault.property, -1) if rule.action.fault else -1 for rule in self._rules
-        ]
+        faults = [self._number.get(rule.action.fault.property, -1) if rule.action.fault else -1 for rule in self._rules]
         yield f"const uint32_t model_rules = {len(self._rules)};"
         yield f"const int16_t model_fault[] = {{{', '.join(map(str, faults)) or '0'}}};"
         yield f"const uint64_t model_state_properties = UINT64_C({hex(invariants)});"
@@ -214,9 +212,7 @@ class _Writer:
             code = Code(f"({code.text} && !trouble.undefined)")
         return disjunction([code, rest])
 
-    def _function(
-        self, kind: str, name: str, parameters: str, body: Iterable[str], unused: str = ""
-    ) -> Iterator[str]:
+    def _function(self, kind: str, name: str, parameters: str, body: Iterable[str], unused: str = "") -> Iterator[str]:
         words = range(self._emit.layout.words)
         yield f"{kind} {name}({parameters})"
         yield "{"
@@ -292,9 +288,7 @@ class _Writer:
         """Gather the numbers of one head's family, squeeze them, write them back."""
         members: list[tuple[str, tuple[int, ...], str | None]] = [(family.head, index, None)]
         members += [
-            (copy, at, of)
-            for copy, of in family.copies
-            for at in self._instance.tuples(self._instance.var(copy).index)
+            (copy, at, of) for copy, of in family.copies for at in self._instance.tuples(self._instance.var(copy).index)
         ]
         if len(members) > _MAX_MEMBERS:
             raise Unsupported(f"more than {_MAX_MEMBERS} copies of a generation")
@@ -309,8 +303,10 @@ class _Writer:
                 belongs = f"if ({number} != 0)"
             else:
                 owner = self._emit.layout.field(of, at)
-                is_mine = f"(int)({raw(owner, 's')}) + {owner.lo} == {index[0]}" if owner.bits else str(
-                    int(owner.lo == index[0])
+                is_mine = (
+                    f"(int)({raw(owner, 's')}) + {owner.lo} == {index[0]}"
+                    if owner.bits
+                    else str(int(owner.lo == index[0]))
                 )
                 belongs = f"if ({is_mine})"
             word, shift = divmod(field.position, 64)

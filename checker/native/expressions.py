@@ -139,7 +139,9 @@ class Emitter:
 
         if known_values is not None and len(known_values) == 1 and not isinstance(kind, Seq):
             parts = [self.expression(part, env, facts, state) for part in index]
-            if not any(part.partial or (part.value == NULL) for part in parts) and not self._optional(index, env, facts):
+            if not any(part.partial or (part.value == NULL) for part in parts) and not self._optional(
+                index, env, facts
+            ):
                 return known(*known_values)
         return self._select(var, index, env, facts, state, value, shifted)
 

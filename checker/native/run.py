@@ -85,9 +85,7 @@ def _arguments(program: Program, limits: Limits, stop_on: frozenset[str] | None,
     arguments = [f"threads={max(threads, 1)}"]
     if stop_on is not None:
         wanted = sum(
-            1 << n
-            for n, p in enumerate(program.properties)
-            if p.name in stop_on and p.kind is not PropertyKind.COVER
+            1 << n for n, p in enumerate(program.properties) if p.name in stop_on and p.kind is not PropertyKind.COVER
         )
         arguments.append(f"stop_on={wanted}")
     if limits.states is not None:
@@ -260,7 +258,7 @@ class _Reader:
         program = self._compiled
         invariants = [p.expr for p in self._program.properties if p.kind is PropertyKind.INVARIANT and p.expr]
         passable = program.all_hold(invariants)
-        numbers = {}
+        numbers: dict[State, int] = {}
         for number, state in enumerate(self._program.initial):
             numbers.setdefault(state, number)
         initial = [numbers[state] for state in layers[0]]

@@ -226,9 +226,7 @@ class _Successor:
         parts += [f"UINT64_C({hex(constant)})"] if constant else []
         return " | ".join([*parts, *terms]) or "0"
 
-    def _write(
-        self, var: str, index: tuple[Expr, ...], value: Code, values: Values, env: Env, facts: Facts
-    ) -> None:
+    def _write(self, var: str, index: tuple[Expr, ...], value: Code, values: Values, env: Env, facts: Facts) -> None:
         codes, choices, optional = self._emit.candidates(var, index, env, facts, "s")
         if not all(choices) or any(code.value == NULL for code in codes):
             self._flush()

@@ -148,7 +148,9 @@ class Canonicaliser:
         yield f"\tuint64_t result = block & {_hex(keep)};"
         yield ""
         for cell in cells:
-            value = self._renamed(sort, self._instance.var(cell.var).type, self._field(block, cell), f"block >> {cell.offset}")
+            value = self._renamed(
+                sort, self._instance.var(cell.var).type, self._field(block, cell), f"block >> {cell.offset}"
+            )
             yield f"\tresult |= {value} << ({self._target(sort, block, cell)});"
         yield "\treturn result;"
         yield "}"
@@ -232,20 +234,19 @@ class Canonicaliser:
                         parts.append(f"(uint64_t)table_{number}_{b}_{c}[p][{index}] << {chunk.offset}")
                     moving.append(f"block = (block & {_hex(keep)}) | {' | '.join(parts)};")
                 moving.append(f"n->w[{position // WORD}] |= block << {position % WORD};")
-        for var, index, field in loose:
-            kind = self._instance.var(var).type
-            if not self._refers(kind, sort) and sort not in self._instance.var(var).index:
+        for name, at, field in loose:
+            kind = self._instance.var(name).type
+            if not self._refers(kind, sort) and sort not in self._instance.var(name).index:
                 still[field.position // WORD] |= _ones(field.bits) << field.position % WORD
                 continue
             value = self._renamed(sort, kind, field, f"s->w[{field.position // WORD}] >> {field.position % WORD}")
-            place = self._loose_target(sort, var, index)
-            moving.append(f"place = {place};")
+            moving.append(f"place = {self._loose_target(sort, name, at)};")
             moving.append(f"n->w[place >> 6] |= {value} << (place & 63);")
         if any(line.startswith("place") for line in moving):
             yield "\tunsigned place;"
             yield ""
-        for word, bits in enumerate(still):
-            yield f"\tn->w[{word}] = s->w[{word}] & {_hex(bits)};"
+        for n, bits in enumerate(still):
+            yield f"\tn->w[{n}] = s->w[{n}] & {_hex(bits)};"
         yield from ("\t" + line for line in moving)
         yield "}"
         yield ""
@@ -260,9 +261,7 @@ class Canonicaliser:
             if not rest:
                 return str(self._layout.field(var, at).position)
             n, *others = rest
-            cases = [
-                (e, choose((*at[:n], e, *at[n + 1 :]), others)) for e in self._instance.objects(sort)
-            ]
+            cases = [(e, choose((*at[:n], e, *at[n + 1 :]), others)) for e in self._instance.objects(sort)]
             text = cases[-1][1]
             for e, case in reversed(cases[:-1]):
                 text = f"(to[{index[n] - first}] == {e - first} ? {case} : {text})"
@@ -291,12 +290,10 @@ class Canonicaliser:
         yield "}"
         yield ""
 
-    def _own(
-        self, number: int, sort: str, later: Iterable[str], b: int, block: Block, i: int
-    ) -> Iterator[str]:
+    def _own(self, number: int, sort: str, later: Iterable[str], b: int, block: Block, i: int) -> Iterator[str]:
         """What the element's own block says."""
         position = block.positions[i]
-        chunks, single = self._chunks(block, sort)
+        chunks, _ = self._chunks(block, sort)
         hidden = [cell for cell in block.cells if any(self._mentions(cell, s) for s in (sort, *later))]
         plain = _ones(block.width) & ~_mask(hidden)
         yield f"\tblock = s->w[{position // WORD}] >> {position % WORD} & {_hex(_ones(block.width))};"

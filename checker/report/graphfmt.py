@@ -81,8 +81,7 @@ def render_svg(graph: StateGraph) -> str:
         'orient="auto"><path d="M0 0 8 4 0 8z" fill="gray"/></marker></defs>',
     ]
     parts += [
-        _svg_edge(boxes[source], boxes[target], _edge_label(data))
-        for source, target, data in graph.edges(data=True)
+        _svg_edge(boxes[source], boxes[target], _edge_label(data)) for source, target, data in graph.edges(data=True)
     ]
     parts += [_svg_node(boxes[node], _label(node, data), data) for node, data in graph.nodes(data=True)]
     return "\n".join([*parts, "</svg>"]) + "\n"

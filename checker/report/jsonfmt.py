@@ -61,8 +61,7 @@ def result_record(result: CheckResult) -> dict[str, Json]:
         "properties": [_property(result, verdict) for verdict in result.verdicts],
         "covers": covers,
         "findings": [
-            {"code": f.code, "message": f.message, "where": f.where, "statement": f.statement}
-            for f in result.findings
+            {"code": f.code, "message": f.message, "where": f.where, "statement": f.statement} for f in result.findings
         ],
         "surprises": [*result.surprises],
         "as_expected": result.exit_code is ExitCode.EXPECTED,

@@ -305,9 +305,7 @@ def _leaf_lines(leaves: Sequence[Leaf], width: int) -> list[str]:
     for leaf in leaves:
         since = "" if leaf.since is None else f" {_since(leaf.since)}"
         rows.append((_BODY, leaf.text, f"{truth_text(leaf.value)}{since}"))
-        rows += [
-            (_BODY + 2, fact.text, "" if fact.step is None else _since(fact.step)) for fact in leaf.facts
-        ]
+        rows += [(_BODY + 2, fact.text, "" if fact.step is None else _since(fact.step)) for fact in leaf.facts]
     right = max((len(note) for _, _, note in rows), default=0)
     left = min(max((indent + len(to_ascii(text)) for indent, text, _ in rows), default=0), width - right - 2)
     lines = []

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import assert_never
 
 from checker.core.instance import Instance, State
-from checker.core.semantics import initial_states
 from checker.core.system import NULL, Bool, Elem, Enum, Gen, Int, Seq, Storage, Type, Value, Var
-from checker.core.trace import Trace
 
 Json = bool | int | float | str | None | list["Json"] | dict[str, "Json"]
 """What a JSON document is made of."""

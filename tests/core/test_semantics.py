@@ -46,9 +46,7 @@ QUEUE = Seq(Int(0, 3), 2)
 MM = Elem("mm", optional=True)
 
 
-def small(
-    *variables: Var, updates: tuple[Update, ...] = (), families: tuple[GenFamily, ...] = ()
-) -> Instance:
+def small(*variables: Var, updates: tuple[Update, ...] = (), families: tuple[GenFamily, ...] = ()) -> Instance:
     """Two CPUs, init_mm and an mm, and one action per CPU that makes the updates."""
     run = thread("run", 2, ends=1)
     return Instance(

@@ -37,9 +37,7 @@ def test_compiled_transitions_are_those_of_the_semantics(file: str, name: str) -
     assert agree(make_instance(model, plan_of(file, name)), 60) > 1
 
 
-@pytest.mark.parametrize(
-    ("check", "states", "transitions"), [("two_one", 865, 2_294), ("three_one", 10_443, 39_915)]
-)
+@pytest.mark.parametrize(("check", "states", "transitions"), [("two_one", 865, 2_294), ("three_one", 10_443, 39_915)])
 def test_yardstick_has_the_states_of_the_other_checkers(check: str, states: int, transitions: int) -> None:
     """The counts are those of the same protocol in Promela, Murphi and TLA+."""
     model = load_model(str(YARDSTICK), PARSER)

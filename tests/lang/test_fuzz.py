@@ -100,9 +100,13 @@ def _mutants(text: str, chance: random.Random, count: int) -> list[str]:
         mutant = text
         for _ in range(chance.choice((1, 1, 1, 2))):
             start, end = chance.choice(tokens)
-            alike = [w for w in words if w[0].isalnum() == mutant[start:start + 1].isalnum()]
+            alike = [w for w in words if w[0].isalnum() == mutant[start : start + 1].isalnum()]
             new = "" if chance.random() < 0.15 else chance.choice(alike)
-            mutant = mutant[:start] + new + mutant[end:] if chance.random() < 0.9 else mutant[:start] + new + " " + mutant[start:]
+            mutant = (
+                mutant[:start] + new + mutant[end:]
+                if chance.random() < 0.9
+                else mutant[:start] + new + " " + mutant[start:]
+            )
         mutants.append(mutant)
     return mutants
 

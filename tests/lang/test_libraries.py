@@ -301,3 +301,19 @@ def test_a_sort_needs_an_element(load: Load) -> None:
     assert (found.code, found.message) == ("LZ601", "sort 'TASK' has no element")
     assert plan.declared is not None
     assert found.span == plan.declared.settings[0].span
+
+
+def test_the_models_default_of_a_config_wins(tmp_path: Path) -> None:
+    (tmp_path / "part.lzm").write_text("library part;\nconfig A = true;\n")
+    file = tmp_path / "model.lzm"
+    file.write_text('model m;\nuse "part";\nconfig A = false;\nvar x : bool = A;\nthread t { x = !x; }\n')
+    model = load_model(str(file))
+    (plan,) = plans(model, None, Overrides())
+    assert plan.config == {"A": False}
+
+
+def test_one_file_has_one_default_of_a_config(tmp_path: Path) -> None:
+    file = tmp_path / "model.lzm"
+    file.write_text("model m;\nconfig A = false;\nconfig A = true;\nthread t { skip; }\n")
+    with pytest.raises(UserError, match="declared twice"):
+        load_model(str(file))

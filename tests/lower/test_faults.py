@@ -91,4 +91,6 @@ def test_interrupts_wait_for_irqs_on() -> None:
         "thread t on CPU { irqs off { n = true; x = true; x = false; } }"
     )
     assert violated(explore_text(text, CPU=1)) == {}
-    assert "assert: !x" in violated(explore_text(text.replace("irqs off { n", "{ n").replace("{ { ", "{ ").replace("} }", "}"), CPU=1))
+    assert "assert: !x" in violated(
+        explore_text(text.replace("irqs off { n", "{ n").replace("{ { ", "{ ").replace("} }", "}"), CPU=1)
+    )

@@ -276,9 +276,7 @@ def random_trace(seed: int, length: int, **sizes: int) -> Trace:
     steps: list[Step] = []
     while len(steps) < length:
         may_fault = len(steps) + 1 == length
-        choices = [
-            c for c in semantics.enabled(instance, state) if may_fault or not instance.action(c.action).fault
-        ]
+        choices = [c for c in semantics.enabled(instance, state) if may_fault or not instance.action(c.action).fault]
         if not choices:
             break
         choice = chance.choice(choices)

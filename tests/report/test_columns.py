@@ -162,9 +162,7 @@ def test_foreign_characters_and_long_words_are_tamed() -> None:
 @pytest.mark.parametrize("columns", [2, 3])
 def test_a_step_stays_in_its_column(columns: int) -> None:
     """Two columns keep apart; of three, one may reach a little into the space that is empty beside it."""
-    rows = [
-        Row(n, n % columns, (Line(0, "f()"), Line(2, f"statement {n} " + "word " * n))) for n in range(1, 12)
-    ]
+    rows = [Row(n, n % columns, (Line(0, "f()"), Line(2, f"statement {n} " + "word " * n))) for n in range(1, 12)]
     lines = lay_out([f"CPU{n}" for n in range(columns)], rows)
     starts = [lines[0].index(f"CPU{n}") for n in range(columns)] + [WIDTH + 1]
     column = 0

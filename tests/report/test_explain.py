@@ -105,9 +105,7 @@ def test_fault_is_explained_by_its_guard() -> None:
 def test_blocked_by_a_conjunct_and_by_the_location() -> None:
     trace = sample.freed_trace()
     instance = trace.instance
-    assert explain_blocked(instance, instance.action("lazy"), (0,), trace.last) == [
-        "cur[CPU0] == null is true"
-    ]
+    assert explain_blocked(instance, instance.action("lazy"), (0,), trace.last) == ["cur[CPU0] == null is true"]
     assert explain_blocked(instance, instance.action("load"), (0,), trace.last) == [
         "cpu_loop[CPU0] is at rest, the step starts at loaded"
     ]

@@ -43,9 +43,7 @@ def results() -> Iterator[CheckResult]:
     for outcome in Outcome:
         verdicts = tuple(PropertyVerdict(prop, outcome, note="why") for prop in instance.system.properties)
         limits = Limits(states=10, depth=3, seconds=1.5, memory=512)
-        yield sample.result_of(
-            *verdicts, limits=limits, expectation=Expectation("fail", ("no_freed_mm",), 6, 10)
-        )
+        yield sample.result_of(*verdicts, limits=limits, expectation=Expectation("fail", ("no_freed_mm",), 6, 10))
 
 
 @pytest.mark.parametrize("result", list(results()))
@@ -72,9 +70,7 @@ def test_a_saved_trace_is_found_again_by_key_branch_and_elements() -> None:
     assert record["initial"]["number"] == 0
     state = list(initial_states(instance))[record["initial"]["number"]]
     for saved, step in zip(record["steps"], trace.steps, strict=True):
-        (action,) = (
-            a for a in instance.system.actions if a.key == saved["action"] and a.branch == saved["branch"]
-        )
+        (action,) = (a for a in instance.system.actions if a.key == saved["action"] and a.branch == saved["branch"])
         assert action is step.action
         names = {param.name: [instance.element_name(param.sort, e) for e in instance.elements(param.sort)]
                  for param in action.params}  # fmt: skip

@@ -18,9 +18,7 @@ def limited(limit: str, strategy: str = "bfs") -> str:
     verdict = PropertyVerdict(sample.find(instance, "no_freed_mm"), Outcome.HOLDS_TO)
     statistics = Statistics(1000, 3000, 12, 1.0, limit=limit)
     limits = Limits(depth=12)
-    return verdict_sentence(
-        sample.result_of(verdict, statistics=statistics, limits=limits, strategy=strategy)
-    )
+    return verdict_sentence(sample.result_of(verdict, statistics=statistics, limits=limits, strategy=strategy))
 
 
 def test_passing_golden(golden: Callable[[str, str], None]) -> None:

@@ -134,9 +134,10 @@ def test_random_walks_never_say_holds(lzcheck: Command, gate: str) -> None:
     assert status == ExitCode.LIMIT
     assert "seed 7" in out
     assert "holds for all" not in out
-    assert lzcheck(gate, "--strategy", "random", "--seed", "7", "--walks", "50")[1].split("\nexplorer")[0] == out.split(
-        "\nexplorer"
-    )[0]
+    assert (
+        lzcheck(gate, "--strategy", "random", "--seed", "7", "--walks", "50")[1].split("\nexplorer")[0]
+        == out.split("\nexplorer")[0]
+    )
 
 
 def test_depth_first_agrees(lzcheck: Command, gate: str) -> None:
@@ -300,7 +301,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=lambda x: " ".join(x)[:40] if isinstance(x, tuple) else "")
+@pytest.mark.parametrize(
+    ("arguments", "message"), WRONG, ids=lambda x: " ".join(x)[:40] if isinstance(x, tuple) else ""
+)
 def test_wrong_command_line(lzcheck: Command, gate: str, arguments: tuple[str, ...], message: str) -> None:
     status, out, err = lzcheck(*(gate if a == "GATE" else a for a in arguments))
     assert status == ExitCode.USAGE
@@ -337,7 +340,9 @@ def test_keyboard_interrupt_reports_what_was_covered(
     assert "holds for all" not in out
 
 
-def test_our_own_mistakes_are_exit_status_4(gate: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_mistakes_are_exit_status_4(
+    gate: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
 
@@ -360,7 +365,10 @@ def test_path_that_does_not_replay_is_an_internal_error(
 
 def test_initial_state_that_cannot_be_made(lzcheck: Command, tmp_path: Path) -> None:
     file = tmp_path / "init.lzm"
-    file.write_text("model x;\nobject mm = 1 { users : refcount; }\ninit {\n    let m = alloc mm;\n    put(m.users);\n}\nthread t { skip; }\n")
+    file.write_text(
+        "model x;\nobject mm = 1 { users : refcount; }\n"
+        "init {\n    let m = alloc mm;\n    put(m.users);\n}\nthread t { skip; }\n"
+    )
     status, _, err = lzcheck(str(file))
     assert status == ExitCode.USAGE
     assert f"{file}:5:5: error: the initial state cannot be made: put of a reference that nobody holds" in err

@@ -145,7 +145,9 @@ class Declarations:
         for leaf in self.shapes.leaves(type_, optional=unset):
             full_index = index + leaf.index
             first = self._first(leaf, type_, full_index, init, name)
-            self.variables[name + leaf.suffix] = y.Var(name + leaf.suffix, full_index, leaf.type, first, where, leaf.members, span)
+            self.variables[name + leaf.suffix] = y.Var(
+                name + leaf.suffix, full_index, leaf.type, first, where, leaf.members, span
+            )
 
     def _first(
         self, leaf: Leaf, type_: t.Type, index: tuple[str, ...], init: s.Expr | s.AnyInit | None, name: str

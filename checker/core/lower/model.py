@@ -125,9 +125,7 @@ class _Lowerer:
 
     def _builder(self, runner: Runner) -> Builder:
         barriers = self._memory_model != "sc"
-        return Builder(
-            self._typed, self._exprs, runner, self._locals, self._model.sources, barriers_are_steps=barriers
-        )
+        return Builder(self._typed, self._exprs, runner, self._locals, self._model.sources, barriers_are_steps=barriers)
 
     def _maker(self, builder: Builder, runner: Runner, *, one_step: bool = False) -> PathMaker:
         locals_ = self._locals.of.get(runner.name, set())
@@ -262,7 +260,9 @@ class _Lowerer:
         pc = f"{runner.name}.pc"
         index = tuple(p.sort for p in runner.self)
         control = y.Int(0, max(len(program.locations) - 1, 0))
-        self._variables[pc] = y.Var(pc, index, control, fold.int_lit(program.start), y.Storage.CONTROL, span=runner.span)
+        self._variables[pc] = y.Var(
+            pc, index, control, fold.int_lit(program.start), y.Storage.CONTROL, span=runner.span
+        )
         return y.Thread(
             runner.name, runner.kind, index, pc, program.locations, program.start, program.ended, runner.span
         )

@@ -203,7 +203,8 @@ class PathMaker:
 
     def _settled(self, run: _Run, edge: Edge, start: int) -> _Run:
         if run.at == start and not run.writes and not run.used and run.guard == ():
-            raise UserError.of("LZ401", "a loop in which nothing happens", edge.origin.span)
+            hint = "put an await into it, or leave it with break"
+            raise UserError.of("LZ401", "a loop in which nothing happens", edge.origin.span, hint=hint)
         return run
 
     # -- symbolic execution
@@ -397,7 +398,9 @@ def _frames_of(run: _Run, edge: Edge) -> tuple[y.Frame, ...] | None:
     frames = edge.origin.frames
     if run.frames is None:
         return frames
-    return tuple(a for a, b in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(run.frames, frames, strict=False)))
+    return tuple(
+        a for a, b in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(run.frames, frames, strict=False))
+    )
 
 
 def _says_something(edge: Edge) -> bool:
