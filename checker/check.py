@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from checker.core.instance import Instance
 from checker.core.path import Path
@@ -14,48 +14,29 @@ from checker.core.verdict import (
     CheckResult,
     Expectation,
     Finding,
-    Limits,
     Outcome,
     PropertyVerdict,
     Statistics,
     is_one_of,
 )
 from checker.coverage import never_executed, several_accesses
-from checker.explorer import Exploration, Strategy, explore
+from checker.engines import Answer, Run, search
 from checker.lang.diagnostics import UserError, suggest
 from checker.lang.names import Model
 from checker.plan import Plan, make_instance
 from checker.search import Listener
 
-ENGINES = ("explorer",)
-"""The engines there are; `auto` takes the first that can do what is asked."""
-
 _BROKEN = (Outcome.VIOLATED, Outcome.BOUND)
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """How to search: strategy, limits, and for random walks seed, number and length.
-
-    `properties` restricts what is asked to the named ones, where there are any.
-    """
-
-    strategy: Strategy = "bfs"
-    limits: Limits = field(default_factory=Limits)
-    seed: int = 0
-    walks: int = 100
-    walk_length: int = 1000
-    properties: tuple[str, ...] = ()
 
 
 class WrongPath(Exception):
     """An engine claimed a counterexample that the reference semantics does not replay: our mistake."""
 
-    def __init__(self, instance: Instance, property: Property, path: Path, reason: ReplayError) -> None:
+    def __init__(self, engine: str, instance: Instance, property: Property, path: Path, reason: ReplayError) -> None:
         self.instance = instance
         self.property = property
         self.path = path
-        super().__init__(f"the explorer's path to {property.name} does not replay: {reason}")
+        super().__init__(f"the path of the {engine} to {property.name} does not replay: {reason}")
 
 
 def run_check(model: Model, plan: Plan, run: Run, events: Listener | None = None) -> CheckResult:
@@ -79,20 +60,21 @@ def run_check(model: Model, plan: Plan, run: Run, events: Listener | None = None
         return _unsupported(result, plan)
     asked, stop_on = _asked(instance, plan.expectation, run)
     try:
-        exploration = explore(
-            instance, asked, run.limits, strategy=run.strategy, seed=run.seed,
-            walks=run.walks, walk_length=run.walk_length, stop_on=stop_on, events=events,
-        )  # fmt: skip
+        answer = search(instance, asked, run, stop_on, events, exact_counts=plan.expectation.states is not None)
     except SetupFault as fault:
         raise UserError.of("LZ501", f"the initial state cannot be made: {fault}", fault.action.span) from None
+    exploration = answer.exploration
     if exploration.statistics.transitions == 0 and not exploration.violated:
         hint = "is there a thread, and can it take its first step?"
         raise UserError.of("LZ405", f"nothing to check in '{plan.name}': no step is possible", model.span, hint=hint)
-    verdicts = tuple(_verdicts(exploration))
+    verdicts = tuple(_verdicts(answer))
     statistics = exploration.statistics
     if run.strategy == "random" and statistics.limit is None:
         statistics = replace(statistics, limit="walks")  # however many, they are never all
-    result = replace(result, verdicts=verdicts, statistics=statistics)
+    result = replace(
+        result, engine=answer.engine, verdicts=verdicts, statistics=statistics,
+        reductions=answer.reductions, notes=answer.notes,
+    )  # fmt: skip
     findings = tuple(_findings(result, plan))
     result = replace(result, findings=findings)
     return replace(result, surprises=tuple(_surprises(result)))
@@ -140,14 +122,15 @@ def _asked(
 # -- what was found
 
 
-def _verdicts(exploration: Exploration) -> Iterator[PropertyVerdict]:
+def _verdicts(answer: Answer) -> Iterator[PropertyVerdict]:
+    exploration = answer.exploration
     for result in exploration.results.values():
         trace: Trace | None = None
         if result.path is not None:
             try:
                 trace = replay(exploration.instance, result.path, result.property)
             except ReplayError as error:
-                raise WrongPath(exploration.instance, result.property, result.path, error) from error
+                raise WrongPath(answer.engine, exploration.instance, result.property, result.path, error) from error
         yield PropertyVerdict(result.property, result.outcome, trace, result.note)
 
 

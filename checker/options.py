@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from checker.check import ENGINES, Run
 from checker.core.verdict import Limits
+from checker.engines import ENGINES, Run
 from checker.lang.diagnostics import UserError
 from checker.plan import MEMORY_MODELS, Overrides
 
@@ -43,7 +43,15 @@ def run_of(options: argparse.Namespace) -> Run:
     """How to search."""
     limits = Limits(options.max_states, options.max_depth, options.time, options.memory_limit)
     return Run(
-        options.strategy, limits, options.seed, options.walks, options.walk_length, tuple(options.property or ())
+        engine=options.engine,
+        strategy=options.strategy,
+        limits=limits,
+        threads=max(options.threads, 1),
+        symmetry=not options.no_symmetry,
+        seed=options.seed,
+        walks=options.walks,
+        walk_length=options.walk_length,
+        properties=tuple(options.property or ()),
     )
 
 
@@ -109,7 +117,10 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _search_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--engine", choices=("auto", *ENGINES), default="auto", help="who searches (default: auto)")
+    parser.add_argument("--engine", choices=ENGINES, default="auto",
+                        help="who searches (default: native where there is a C compiler)")  # fmt: skip
+    parser.add_argument("--threads", type=_natural, default=1, metavar="N", help="threads of the native engine")
+    parser.add_argument("--no-symmetry", action="store_true", help="visit states that differ in names only, too")
     ways = "breadth-first (shortest counterexamples), depth-first, or seeded random walks"
     parser.add_argument("--strategy", choices=("bfs", "dfs", "random"), default="bfs", help=ways)
     parser.add_argument("--seed", type=_natural, default=0, metavar="N", help="seed of the random walks (default: 0)")

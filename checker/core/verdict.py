@@ -117,6 +117,7 @@ class CheckResult:
     bug: str | None = None
     seed: int | None = None
     strategy: str = "bfs"
+    notes: tuple[str, ...] = ()  # what else a reader should know of the run
 
     @property
     def exit_code(self) -> ExitCode:

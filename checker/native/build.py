@@ -124,8 +124,7 @@ def build(
             units = "".join(f'#include "{unit}.c"\n' for unit in UNITS)
             (work / "engine.c").write_text(units, encoding="ascii")
             jobs.append(_start(compiler, (*common, _ENGINE_LEVEL, "-c", "engine.c", "-o", "engine.o"), work))
-        for job in jobs:
-            _finish(job)
+        _finish(*jobs)
         if missing:
             _keep(work / "engine.o", engine)
         _finish(_start(compiler, (*FLAGS, *flags, *objects, str(engine), "-o", "program"), work))
@@ -209,7 +208,9 @@ def _start(compiler: Compiler, arguments: tuple[str, ...], folder: Path) -> _Job
     return _Job(command, process)
 
 
-def _finish(job: _Job) -> None:
-    output, _ = job.process.communicate()
-    if job.process.returncode:
-        raise CompilerFailed(job.command, output)
+def _finish(*jobs: _Job) -> None:
+    """Wait for all; raises what the first that failed said."""
+    outputs = [job.process.communicate()[0] for job in jobs]
+    for job, output in zip(jobs, outputs, strict=True):
+        if job.process.returncode:
+            raise CompilerFailed(job.command, output)

@@ -171,11 +171,11 @@ class Canonicaliser:
         bits = f"({source} & {_hex(_ones(field.bits))})"
         if not self._refers(kind, sort):
             return bits
-        first = self._instance.objects(sort)[0]
+        first, count = self._instance.objects(sort)[0], len(self._instance.objects(sort))
         if isinstance(kind, Seq):
             how = self._layout.packing(kind)
-            return f"seq_renamed({bits}, {how.bits}, {how.capacity}, {first - how.lo}, to)"
-        return f"element_renamed({bits}, {first - field.lo}, to)"
+            return f"seq_renamed({bits}, {how.bits}, {how.capacity}, {first - how.lo}, {count}, to)"
+        return f"element_renamed({bits}, {first - field.lo}, {count}, to)"
 
     def _target(self, sort: str, block: Block, cell: Cell) -> str:
         """Where a cell goes within its block."""
@@ -199,13 +199,13 @@ class Canonicaliser:
         yield f"static void arranged_{number}(const struct state *s, const uint8_t *order, struct state *n)"
         yield "{"
         yield f"\tuint8_t to[{count}];"
-        yield "\tuint64_t block;"
+        yield "\tuint64_t block = 0;"
         if self._tabled(sort):
             yield f"\tunsigned p = order_number(order, {count});"
         yield ""
         yield f"\tfor (unsigned i = 0; i < {count}; i++)"
         yield "\t\tto[order[i]] = (uint8_t)i;"
-        yield "\t(void)to, (void)block;"
+        yield "\t(void)to, (void)block;" + ("\n\t(void)p;" if self._tabled(sort) else "")
         still = [0] * self._layout.words
         moving: list[str] = []
         for b, block in enumerate(self._layout.blocks):
@@ -277,8 +277,9 @@ class Canonicaliser:
         count = len(self._instance.objects(sort))
         yield f"static inline void keys_{number}(const struct state *s, uint64_t *keys)"
         yield "{"
-        yield "\tuint64_t block, more;"
+        yield "\tuint64_t block = 0, more;"
         yield ""
+        yield "\t(void)block;"
         for i in range(count):
             yield "\tmore = 0;"
             yield f"\tkeys[{i}] = 0;"

@@ -64,6 +64,7 @@ def result_record(result: CheckResult) -> dict[str, Json]:
             {"code": f.code, "message": f.message, "where": f.where, "statement": f.statement} for f in result.findings
         ],
         "surprises": [*result.surprises],
+        "notes": [*result.notes],
         "as_expected": result.exit_code is ExitCode.EXPECTED,
         "exit_status": int(result.exit_code),
     }

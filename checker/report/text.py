@@ -99,6 +99,7 @@ def _ending(result: CheckResult) -> str:
         case _:
             lines.append(f"NOT as expected: {expected}")
     lines.extend(f"  {surprise}" for surprise in result.surprises)
+    lines.extend(f"note: {note}" for note in result.notes)
     lines.extend(textwrap.wrap(_statistics(result), WIDTH))
     return "\n".join(lines) + "\n"
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from checker.check import Run, run_check
+from checker.check import run_check
 from checker.core.verdict import ExitCode, Limits
+from checker.engines import Run
 from checker.lang.names import load_model
 from checker.lang.parser import Parser
 from checker.plan import Overrides, Plan, make_instance, plans

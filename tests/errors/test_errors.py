@@ -30,7 +30,7 @@ ELSEWHERE = {
     "LZ405": "a finding of a search: tested with the verdicts",
     "LZ406": "depends on the memory model that is asked for",
     "LZ501": "found when the initial states are made: tested with the command line",
-    "LZ602": "said by an engine of what it cannot do",
+    "LZ602": "said by an engine of what it cannot do: tested with the command line",
     "LZ603": "a file that is written: tested with the command line",
     "LZ604": "a trace that is read: tested with the command line",
     "LZ605": "an option: tested with the command line",

@@ -13,6 +13,7 @@ from referencing import Registry, Resource
 
 from checker.cli import main
 from checker.core.verdict import ExitCode
+from checker.native.build import NoCompiler
 from tests.uses.gate import GATE
 
 
@@ -29,9 +30,12 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def lzcheck(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs the command; its exit status, standard output and standard error."""
+    """Runs the command, with the explorer unless it says otherwise; exit status, standard output and error."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
+        searches = arguments and arguments[0] not in ("graph", "replay", "explain")
+        if searches and "--engine" not in arguments:
+            arguments = (*arguments, "--engine", "explorer")
         status = main(arguments)
         captured = capsys.readouterr()
         assert "Traceback" not in captured.err
@@ -200,6 +204,42 @@ def test_unreached_statement_is_named(lzcheck: Command, tmp_path: Path) -> None:
     assert f"{file}:26:9: a condition is never true [LZ402]" in out
 
 
+# -- engines
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_native_engine_says_the_same(lzcheck: Command, gate: str, threads: str) -> None:
+    plain = ("--engine", "native", "--no-symmetry", "--threads", threads)
+    status, out, _ = lzcheck(gate, *plain)
+    assert status == ExitCode.EXPECTED
+    assert "holds for all 35 states (CPU=2)" in out
+    assert lzcheck(gate, "--all", *plain)[0] == ExitCode.EXPECTED
+
+
+def test_symmetry_is_said_and_counts_classes(lzcheck: Command, gate: str) -> None:
+    status, out, _ = lzcheck(gate, "--engine", "native")
+    assert status == ExitCode.EXPECTED
+    # of the 35 states 5 have both CPUs at the same point; the others come in pairs
+    assert "holds for all states (CPU=2); 20 states visited, reduced by symmetry" in out.replace("\n", " ")
+
+
+def test_expected_number_of_states_is_that_of_the_whole_space(lzcheck: Command, tmp_path: Path) -> None:
+    file = tmp_path / "gate.lzm"
+    file.write_text(GATE.replace("expect pass;", "expect pass states 35;", 1))
+    assert lzcheck(str(file), "--engine", "native")[0] == ExitCode.EXPECTED
+
+
+def test_without_a_compiler_the_explorer_answers(lzcheck: Command, gate: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise NoCompiler
+
+    monkeypatch.setattr("checker.engines.explore_native", missing)
+    status, out, _ = lzcheck(gate, "--engine", "auto")
+    assert status == ExitCode.EXPECTED
+    assert "note: the explorer answered instead of the native engine: no C compiler found" in out
+    assert lzcheck(gate, "--engine", "native")[0] == ExitCode.USAGE
+
+
 # -- files
 
 
@@ -291,6 +331,7 @@ WRONG = [
     (("GATE", "--check", "upsteam"), "did you mean 'upstream'?"),
     (("GATE", "--property", "alon"), "did you mean 'alone'?"),
     (("GATE", "--strategy", "best"), "invalid choice"),
+    (("GATE", "--strategy", "dfs", "--engine", "native"), "the native engine has no strategy 'dfs'"),
     (("GATE", "--max-states", "many"), "'many' is not a number"),
     (("GATE", "--time", "-1"), "is not a number of seconds"),
     (("GATE", "--frobnicate"), "unrecognized arguments"),
@@ -347,7 +388,7 @@ def test_our_own_mistakes_are_exit_status_4(
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr("checker.cli.run_check", broken)
-    assert main([gate]) == ExitCode.INTERNAL
+    assert main([gate, "--engine", "explorer"]) == ExitCode.INTERNAL
     assert "internal error" in capsys.readouterr().err
 
 
@@ -358,7 +399,7 @@ def test_path_that_does_not_replay_is_an_internal_error(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(semantics, "is_enabled", lambda *_: False)
-    assert main([gate, "--check", "unguarded"]) == ExitCode.INTERNAL
+    assert main([gate, "--check", "unguarded", "--engine", "explorer"]) == ExitCode.INTERNAL
     assert "does not replay" in capsys.readouterr().err
     assert "path from initial state 0" in (tmp_path / "lzcheck-internal-error.txt").read_text()
 

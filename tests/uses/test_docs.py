@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from checker.check import Run, run_check
+from checker.check import run_check
 from checker.core.verdict import ExitCode
+from checker.engines import Run
 from checker.lang.names import load_model
 from checker.plan import Overrides, plans
 from checker.report.phrases import verdict_sentence
@@ -32,7 +33,7 @@ def models() -> Iterator[tuple[str, str]]:
 def test_model_in_a_document(place: str, text: str) -> None:
     model = load_model(place, text=text)
     for plan in plans(model, None, Overrides()):
-        result = run_check(model, plan, Run())
+        result = run_check(model, plan, Run(engine="auto"))
         assert result.exit_code is ExitCode.EXPECTED, (plan.name, result.surprises, result.findings)
 
 
@@ -44,7 +45,7 @@ def test_quoted_verdicts_are_what_is_said() -> None:
             for check, said in re.findall(rf"^    {name}\.lzm: (\w+): (.*)$", after, re.MULTILINE):
                 model = load_model(name, text=source)
                 (plan,) = plans(model, (check,), Overrides())
-                assert verdict_sentence(run_check(model, plan, Run())) == said
+                assert verdict_sentence(run_check(model, plan, Run(engine="auto"))) == said
 
 
 def test_documents_have_models() -> None:

@@ -4,14 +4,16 @@
 
 #include "model.h"
 
-static inline uint64_t element_renamed(uint64_t bits, int first, const uint8_t *to)
+/* What a field that held an element holds instead; elements count from `first`, below are statics and null. */
+static inline uint64_t element_renamed(uint64_t bits, int first, int count, const uint8_t *to)
 {
 	int element = (int)bits - first;
 
-	return element < 0 ? bits : (uint64_t)(to[element] + first);
+	return element < 0 || element >= count ? bits : (uint64_t)(to[element] + first);
 }
 
-static inline uint64_t seq_renamed(uint64_t field, unsigned bits, unsigned capacity, int first, const uint8_t *to)
+static inline uint64_t seq_renamed(uint64_t field, unsigned bits, unsigned capacity, int first, int count,
+				   const uint8_t *to)
 {
 	const uint64_t ones = (UINT64_C(1) << bits) - 1;
 	unsigned length = (unsigned)(field >> (capacity * bits));
@@ -19,7 +21,7 @@ static inline uint64_t seq_renamed(uint64_t field, unsigned bits, unsigned capac
 	for (unsigned i = 0; i < length; i++) {
 		uint64_t item = field >> (i * bits) & ones;
 
-		field = (field & ~(ones << (i * bits))) | element_renamed(item, first, to) << (i * bits);
+		field = (field & ~(ones << (i * bits))) | element_renamed(item, first, count, to) << (i * bits);
 	}
 	return field;
 }

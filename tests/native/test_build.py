@@ -1,0 +1,142 @@
+"""How programs are compiled and kept, what happens without a compiler, and sanitizers over the whole engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from checker.core import semantics
+from checker.core.instance import Instance
+from checker.core.system import System
+from checker.native import run
+from checker.native.build import RUNTIME, CompilerFailed, NoCompiler, build, cache_folder, find_compiler
+from checker.native.emit import generate
+from tests.systems import counters, generations, locks, objects
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(folder), **more}
+
+
+def program(system: System, *, symmetry: bool = True) -> tuple[tuple[str, ...], int]:
+    instance = Instance(system)
+    made = generate(instance, system.properties, tuple(semantics.initial_states(instance)), symmetry=symmetry)
+    return made.sources, made.words
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text("#!/bin/sh\n" + text, encoding="ascii")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+# -- the cache -------------------------------------------------------------------
+
+
+@needs_compiler
+def test_the_second_time_nothing_is_compiled(tmp_path: Path) -> None:
+    first = build(*program(counters(2)), environment(tmp_path))
+    made = first.stat().st_mtime_ns
+    assert build(*program(counters(2)), environment(tmp_path)) == first
+    assert first.stat().st_mtime_ns == made
+    assert build(*program(counters(3)), environment(tmp_path)) != first
+    assert not list((tmp_path / "lzcheck").glob("build-*"))
+
+
+@needs_compiler
+@pytest.mark.parametrize("damage", [b"", b"\x7fELF rubbish"])
+def test_a_damaged_entry_is_made_again(tmp_path: Path, damage: bytes) -> None:
+    first = build(*program(counters(2)), environment(tmp_path))
+    content = first.read_bytes()
+    first.unlink()
+    first.write_bytes(damage)
+    again = build(*program(counters(2)), environment(tmp_path))
+    assert again == first
+    assert len(again.read_bytes()) == len(content)
+
+
+@needs_compiler
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    blocked = tmp_path / "lzcheck"
+    blocked.write_text("not a folder", encoding="ascii")
+    made = build(*program(counters(2)), environment(tmp_path))
+    assert made.exists()
+    assert tmp_path not in made.parents
+
+
+@needs_compiler
+def test_two_runs_at_once(tmp_path: Path) -> None:
+    sources = program(counters(2))
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(lambda _: build(*sources, environment(tmp_path)), range(4)))
+    assert len(set(paths)) == 1
+    assert subprocess.run([paths[0]], stdin=subprocess.DEVNULL, check=False).returncode == 2
+
+
+def test_where_the_cache_is() -> None:
+    assert cache_folder({"XDG_CACHE_HOME": "/x"}) == Path("/x/lzcheck")
+    assert cache_folder({}) == Path.home() / ".cache" / "lzcheck"
+
+
+# -- compilers -------------------------------------------------------------------
+
+
+def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NoCompiler, match="ziglang"):
+        find_compiler({"PATH": str(tmp_path)})
+
+
+def test_a_compiler_that_fails(tmp_path: Path) -> None:
+    cc = script(tmp_path / "cc", "echo warming up >&2\necho 'x.c:1: error: I will not' >&2\nexit 1\n")
+    with pytest.raises(CompilerFailed, match="I will not"):
+        build(*program(counters(2)), environment(tmp_path, CC=cc))
+    assert not list((tmp_path / "lzcheck").glob("*"))
+
+
+def test_the_wished_compiler_is_taken(tmp_path: Path) -> None:
+    cc = script(tmp_path / "mycc", "exit 1\n")
+    assert find_compiler({"CC": f"{cc} -O9", "PATH": ""}).command == (cc, "-O9")
+
+
+# -- the C itself ----------------------------------------------------------------
+
+
+@needs_compiler
+@pytest.mark.parametrize("system", [objects(frees=False), generations(late=False)], ids=["objects", "generations"])
+def test_no_warnings(tmp_path: Path, system: System) -> None:
+    sources, words = program(system)
+    for n, source in enumerate(sources):
+        (tmp_path / f"model{n}.c").write_text(source, encoding="utf-8")
+    files = [*tmp_path.glob("*.c"), *RUNTIME.glob("*.c")]
+    flags = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", f"-DLZ_WORDS={words}", f"-I{RUNTIME}"]
+    done = subprocess.run(
+        ["cc", *flags, "-Wno-tautological-compare", "-fsyntax-only", *files], capture_output=True, text=True, check=False
+    )
+    assert not done.stderr
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("sanitizers", "threads"), [("address,undefined", 1), ("address,undefined", 3), ("thread", 3)]
+)
+@pytest.mark.parametrize("symmetry", [True, False])
+def test_sanitizers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sanitizers: str, threads: int, symmetry: bool
+) -> None:
+    flags = (f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-g")
+    monkeypatch.setattr(run, "build", lambda s, w: build(s, w, environment(tmp_path), flags))
+    for system in (objects(frees=False), generations(late=False), locks(ordered=False)):
+        instance = Instance(system, {"CPU": 3})
+        found = run.explore_native(
+            instance, system.properties, stop_on=frozenset(), threads=threads, symmetry=symmetry
+        )
+        assert found.statistics.complete
