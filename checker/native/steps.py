@@ -196,7 +196,7 @@ class _Successor:
             self._flush()
             start = ", ".join(f"s[{n}]" for n in words)
             return [f"struct state n = {{{{{start}}}}};", *self._lines]
-        return [f"const struct state n = {{{{{', '.join(self._gathered(n, 's') for n in words)}}}}};"]
+        return [f"struct state n = {{{{{', '.join(self._gathered(n, 's') for n in words)}}}}};"]
 
     def _statements(self) -> list[str]:
         self._flush()

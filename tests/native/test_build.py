@@ -119,15 +119,16 @@ def test_no_warnings(tmp_path: Path, system: System) -> None:
     files = [*tmp_path.glob("*.c"), *RUNTIME.glob("*.c")]
     flags = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", f"-DLZ_WORDS={words}", f"-I{RUNTIME}"]
     done = subprocess.run(
-        ["cc", *flags, "-Wno-tautological-compare", "-fsyntax-only", *files], capture_output=True, text=True, check=False
+        ["cc", *flags, "-Wno-tautological-compare", "-fsyntax-only", *files],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert not done.stderr
 
 
 @needs_compiler
-@pytest.mark.parametrize(
-    ("sanitizers", "threads"), [("address,undefined", 1), ("address,undefined", 3), ("thread", 3)]
-)
+@pytest.mark.parametrize(("sanitizers", "threads"), [("address,undefined", 1), ("address,undefined", 3), ("thread", 3)])
 @pytest.mark.parametrize("symmetry", [True, False])
 def test_sanitizers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sanitizers: str, threads: int, symmetry: bool
@@ -136,7 +137,5 @@ def test_sanitizers(
     monkeypatch.setattr(run, "build", lambda s, w: build(s, w, environment(tmp_path), flags))
     for system in (objects(frees=False), generations(late=False), locks(ordered=False)):
         instance = Instance(system, {"CPU": 3})
-        found = run.explore_native(
-            instance, system.properties, stop_on=frozenset(), threads=threads, symmetry=symmetry
-        )
+        found = run.explore_native(instance, system.properties, stop_on=frozenset(), threads=threads, symmetry=symmetry)
         assert found.statistics.complete
