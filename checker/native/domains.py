@@ -64,11 +64,12 @@ class Prepared:
     """An action for arguments of one pattern: the conjuncts that need testing, and what is known.
 
     With each conjunct come the facts that hold where it is tested; `facts` hold where all of
-    them are true.
+    them are true.  `never` says that they never are, but testing them may find that one has no value.
     """
 
     guard: tuple[tuple[Expr, Facts], ...]
     facts: Facts
+    never: bool = False
 
 
 class Domains:
@@ -138,7 +139,7 @@ class Domains:
                 if variables.isdisjoint(changed) and variables.isdisjoint(self._changed):
                     continue
                 prepared = self._prepare(action, env)
-                if prepared is not None:
+                if prepared is not None and not prepared.never:
                     self._apply(action, env, prepared.facts)
             changed = self._changed
 
@@ -166,13 +167,19 @@ class Domains:
         for conjunct in action.guard:
             truth = self._values(conjunct, env, facts)
             if truth == _NO:
-                return None
+                return self._never([*guard, (conjunct, dict(facts))], env)
             if truth != _YES or self._partial(conjunct, env, facts):
                 guard.append((conjunct, dict(facts)))
                 self._refine(conjunct, env, facts, positive=True)
                 if not all(facts.values()):
-                    return None
+                    return self._never(guard, env)
         return Prepared(tuple(guard), facts)
+
+    def _never(self, guard: list[tuple[Expr, Facts]], env: Mapping[str, Values]) -> Prepared | None:
+        """A guard that is never true: nothing, unless testing it may find that something has no value."""
+        if any(self._partial(conjunct, env, facts) for conjunct, facts in guard):
+            return Prepared(tuple(guard), {}, never=True)
+        return None
 
     def _apply(self, action: Action, env: Mapping[str, Values], facts: Facts) -> None:
         for update in action.updates:

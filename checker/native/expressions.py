@@ -173,9 +173,12 @@ class Emitter:
             return Code(UNDEFINED, None, "", True)
         unknown = [n for n, code in enumerate(codes) if code.value is None]
         result = self._chosen(var, codes, choices, unknown, value, shifted)
+        trying = [code.text for code in codes if code.partial]
+        if trying:
+            # an index that has no value counts, also where there is nothing to choose by it
+            result = Code(f"({', '.join(f'(void){text}' for text in trying)}, {result.text})", None, "", True)
         if not optional:
-            partial = result.partial or any(code.partial for code in codes)
-            return Code(result.text, result.value if not partial else None, result.inverse, partial)
+            return result
         absent = " || ".join(f"{codes[n].text} < 0" for n in unknown if NULL in self.values(index[n], env, facts))
         if any(code.value == NULL for code in codes):
             return Code(UNDEFINED, None, "", True)

@@ -125,7 +125,9 @@ class StepWriter:
         if key not in groups:
             pc = emit.read(thread.pc, action.self, env, there, "s")
             groups[key] = _Group(pc, conjunction(optional))
-        if action.fault is None:
+        if prepared.never:
+            body = []
+        elif action.fault is None:
             body = self._transition(number, action, env, prepared.facts)
         else:
             body = [f"sink_fault(x, {number});"]
@@ -245,6 +247,11 @@ class _Successor:
             lowest = max(min(f.values, default=0) for f in fields.values())
             highest = min(max(f.values, default=0) for f in fields.values())
             stored = self._checked(value, values, lowest, highest)
+        for code in codes:
+            if code.partial:
+                self._lines.append(f"(void){code.text};")
+        if value.partial and (not first.bits or first.position in self._pending):
+            self._lines.append(f"(void){value.text};")
         if len(fields) == 1 and not optional:
             if first.bits:
                 self._pending[first.position] = first, stored
