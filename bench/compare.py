@@ -91,7 +91,8 @@ def spin(name: str, cpus: int, mms: int, *, work: Path) -> Row:
     shutil.copy(PEERS / "shoot.pml", work)
     generate = ["spin", f"-DN={cpus}", f"-DM={mms}", "-DU=2", "-DBUG=0", "-a", "shoot.pml"]
     compiler = ["cc", "-O3", "-march=native", "-w", "-DSAFETY", "-DMEMLIM=16000", "-DNOFAIR", "-o", "pan", "pan.c"]
-    seconds, output = timed(generate, compiler, ["./pan", "-m30000000", "-w26"], cwd=work)
+    depth, slots = (30_000_000, 26) if cpus * mms >= 6 else (1_000_000, 20)
+    seconds, output = timed(generate, compiler, ["./pan", f"-m{depth}", f"-w{slots}"], cwd=work)
     states = re.search(r"(\d+) states, stored", output)
     transitions = re.search(r"(\d+) transitions", output)
     memory = re.search(r"([\d.]+)\s+total actual memory usage", output)
