@@ -7,7 +7,7 @@ and properties together, and checks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -281,8 +281,3 @@ class _Joiner:
         self._found.error(
             "LZ202", f"'{name}' is declared twice", name.span, notes=(Note(before, "the first time is here"),)
         )
-
-
-def config_values(model: Model) -> Mapping[str, s.Expr]:
-    """The default of every config."""
-    return {name: config.value for name, config in model.configs.items()}

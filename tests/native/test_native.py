@@ -16,17 +16,17 @@ from checker.core.system import Elem, Seq, System, Value
 from checker.core.trace import replay
 from checker.core.verdict import Limits, Outcome
 from checker.explorer import Exploration, explore
+from checker.lang.names import load_model
 from checker.native.build import NoCompiler, find_compiler
 from checker.native.layout import Unsupported
 from checker.native.run import explore_native
+from checker.plan import Overrides, make_instance, plans
 from tests import systems
 from tests.systems import counters, generations, locks, objects
 
 NEVER = frozenset[str]()
 
 ROOT = Path(__file__).parents[2]
-
-MODELS = sorted([*ROOT.glob("models/*.lzm"), *ROOT.glob("bench/peers/*/*.lzm")])
 
 
 def _compiler() -> bool:
@@ -106,6 +106,13 @@ def test_random_systems(system: System) -> None:
     # a random System may leave the types of its variables; the front end sees to that for models
     with suppress(Unsupported):
         compare(instance)
+
+
+@pytest.mark.parametrize(("file", "check"), [("shoot_lazies", "two_holders"), ("lazy_refcount", "one_cpu")])
+def test_models(file: str, check: str) -> None:
+    model = load_model(str(ROOT / "models" / f"{file}.lzm"))
+    (plan,) = plans(model, (check,), Overrides())
+    compare(make_instance(model, plan))
 
 
 # -- symmetry ------------------------------------------------------------------
