@@ -1,0 +1,137 @@
+"""Would the checks notice?  A passing check is run again on every mutation of its model.
+
+A property that a mutation violates notices it.  What no property notices is
+either not needed, or a property is missing: the model's text should say which.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from checker.check import run_check
+from checker.core.system import System
+from checker.core.verdict import CheckResult, ExitCode, Expectation, Limits, Outcome
+from checker.engines import Run
+from checker.lang.diagnostics import UserError
+from checker.lang.names import Model
+from checker.lang.source import Span
+from checker.mutations import Mutation, mutations
+from checker.plan import Plan, make_instance
+from checker.pool import in_parallel
+
+QUICK_STATES = 20_000
+"""Up to so many states the explorer answers sooner than a compiler."""
+
+
+class Fate(enum.Enum):
+    """What became of a mutation; the value is the word used in every output."""
+
+    NOTICED = "noticed"  # a property is violated
+    UNREACHED = "only unreached"  # all properties hold, but something is never reached any more
+    EXPLAINED = "explained"  # nothing is different, and the model says why
+    SURVIVES = "SURVIVES"  # nothing is different
+    REFUSED = "refused"  # the language does not accept it
+    UNDECIDED = "undecided"  # a limit came first
+    WEAK = "needs weak memory"  # a barrier: sc does not depend on it
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A mutation and its fate: who noticed (or why nobody does), in how many steps, after how many states."""
+
+    what: str
+    text: str
+    owner: str
+    span: Span
+    fate: Fate
+    by: str = ""
+    steps: int | None = None
+    states: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    model: Model
+    plan: Plan
+    run: Run
+    mutation: Mutation
+
+
+def mutants(model: Model, plan: Plan, run: Run, jobs: int = 1) -> Iterator[Mutant]:
+    """The fate of every mutation that makes a difference in the plan's configuration, in the order of the text.
+
+    Raises UserError where the model itself is not as expected, or the check expects anything but `pass`.
+    """
+    if plan.expectation.verdict != "pass":
+        hint = "--check NAME chooses one"
+        raise UserError.of("LZ605", f"mutate needs a check that passes, which '{plan.name}' does not", hint=hint)
+    plan = replace(plan, expectation=Expectation())
+    before = run_check(model, plan, run)
+    if before.exit_code is not ExitCode.EXPECTED:
+        raise UserError.of("LZ605", f"check '{plan.name}' does not pass as the model is: nothing to compare with")
+    original = before.instance.system
+    tasks = [_Task(model, plan, run, m) for m in _in_order(model) if _differs(original, m, plan)]
+    yield from in_parallel(_mutant, tasks, jobs)
+
+
+def _in_order(model: Model) -> list[Mutation]:
+    """As in the text, libraries first."""
+    return sorted(mutations(model), key=lambda m: (m.span.file == model.file, m.span.file, m.span.line, m.span.column))
+
+
+def _differs(original: System, mutation: Mutation, plan: Plan) -> bool:
+    """Whether anything of this configuration is different; a barrier is, and so is what the language refuses."""
+    try:
+        mutated = make_instance(mutation.model, plan).system
+    except UserError:
+        return True
+    if mutation.what == "barrier":
+        return sum(len(a.memory) for a in mutated.actions) != sum(len(a.memory) for a in original.actions)
+    return _meaning(mutated) != _meaning(original)
+
+
+def _meaning(system: System) -> System:
+    """The system without what is for readers only: empty procs are no calls."""
+    return replace(system, actions=tuple(
+        replace(a, name="", label="", key="", frames=(), kernel=None, statement="", covers=(), memory=())
+        for a in system.actions
+    ))  # fmt: skip
+
+
+def _mutant(task: _Task) -> Mutant:
+    mutation, plan = task.mutation, task.plan
+    mutant = Mutant(mutation.what, mutation.text, mutation.owner, mutation.span, Fate.SURVIVES)
+    try:
+        if mutation.what == "barrier" and plan.memory_model == "sc":
+            return replace(mutant, fate=Fate.WEAK)
+        result = _result(mutation.model, plan, task.run)
+    except UserError as error:
+        return replace(mutant, fate=Fate.REFUSED, by=error.diagnostics[0].message)
+    return _judged(mutant, result, mutation.reason)
+
+
+def _result(model: Model, plan: Plan, run: Run) -> CheckResult:
+    """The explorer's answer where it comes soon, else the engine's that was asked for."""
+    if run.engine == "auto":
+        limits = Limits(QUICK_STATES, run.limits.depth, run.limits.seconds, run.limits.memory)
+        quick = run_check(model, plan, replace(run, engine="explorer", limits=limits))
+        if quick.exit_code is not ExitCode.LIMIT:
+            return quick
+    return run_check(model, plan, run)
+
+
+def _judged(mutant: Mutant, result: CheckResult, reason: str) -> Mutant:
+    mutant = replace(mutant, states=result.statistics.states)
+    broken = [v for v in result.verdicts if v.outcome in (Outcome.VIOLATED, Outcome.BOUND)]
+    if broken:
+        first = min(broken, key=lambda v: len(v.trace.steps) if v.trace is not None else 0)
+        steps = len(first.trace.steps) if first.trace is not None else None
+        return replace(mutant, fate=Fate.NOTICED, by=first.property.name, steps=steps)
+    if not result.statistics.complete:
+        return replace(mutant, fate=Fate.UNDECIDED, by=result.statistics.limit or "")
+    missed = [v.property.name for v in result.verdicts if v.outcome in (Outcome.UNREACHED, Outcome.VACUOUS)]
+    if missed:
+        return replace(mutant, fate=Fate.UNREACHED, by=", ".join(missed))
+    return replace(mutant, fate=Fate.EXPLAINED, by=reason) if reason else mutant
