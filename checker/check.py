@@ -36,7 +36,11 @@ class WrongPath(Exception):
         self.instance = instance
         self.property = property
         self.path = path
+        self._made_of = (engine, instance, property, path, reason)
         super().__init__(f"the path of the {engine} to {property.name} does not replay: {reason}")
+
+    def __reduce__(self) -> tuple[type[WrongPath], tuple[object, ...]]:
+        return WrongPath, self._made_of
 
 
 def run_check(model: Model, plan: Plan, run: Run, events: Listener | None = None) -> CheckResult:
@@ -67,7 +71,7 @@ def run_check(model: Model, plan: Plan, run: Run, events: Listener | None = None
     if exploration.statistics.transitions == 0 and not exploration.violated:
         hint = "is there a thread, and can it take its first step?"
         raise UserError.of("LZ405", f"nothing to check in '{plan.name}': no step is possible", model.span, hint=hint)
-    verdicts = tuple(_verdicts(answer))
+    verdicts = tuple(_allowed(v, plan) for v in _verdicts(answer))
     statistics = exploration.statistics
     if run.strategy == "random" and statistics.limit is None:
         statistics = replace(statistics, limit="walks")  # however many, they are never all
@@ -134,6 +138,13 @@ def _verdicts(answer: Answer) -> Iterator[PropertyVerdict]:
         yield PropertyVerdict(result.property, result.outcome, trace, result.note)
 
 
+def _allowed(verdict: PropertyVerdict, plan: Plan) -> PropertyVerdict:
+    """The verdict, marked where it misses what the check says need not be reached."""
+    if not verdict.missed() or verdict.property.name not in plan.allowed:
+        return verdict
+    return replace(verdict, allowed=True, note="; ".join(filter(None, (verdict.note, "allowed"))))
+
+
 def _findings(result: CheckResult, plan: Plan) -> Iterator[Finding]:
     """What makes a pass worth nothing."""
     broken = any(v.outcome in _BROKEN for v in result.verdicts)
@@ -154,6 +165,8 @@ def _surprises(result: CheckResult) -> Iterator[str]:
             match verdict.outcome:
                 case Outcome.VIOLATED | Outcome.BOUND:
                     yield f"{name}: {verdict.outcome.value}"
+                case _ if verdict.allowed:
+                    pass
                 case Outcome.UNREACHED:
                     yield f"{name}: the cover is not reached in any state [LZ404]"
                 case Outcome.VACUOUS:

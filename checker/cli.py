@@ -5,27 +5,29 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
-from checker.check import WrongPath, run_check
+from checker.check import WrongPath
 from checker.core.printer import format_system
 from checker.core.verdict import CheckResult, ExitCode, Limits, Outcome
 from checker.explorer import state_graph
 from checker.lang.diagnostics import CODES, UserError, suggest
-from checker.lang.names import load_model
+from checker.lang.names import Model, load_model
 from checker.lang.parser import Parser
+from checker.mutate import Mutant, mutants
 from checker.options import overrides_of, parse_arguments, run_of
-from checker.plan import Overrides, make_instance, plans
+from checker.plan import Overrides, Plan, make_instance, plans
+from checker.report.catalogue import render_catalogue
 from checker.report.diagnostics import render_diagnostics
 from checker.report.itf import itf_record
 from checker.report.jsonfmt import result_record, trace_record
+from checker.report.mutationtext import mutant_records, mutants_status, render_mutants
 from checker.report.output import write_json, write_text
 from checker.report.progress import Progress
 from checker.report.text import render_email, render_result, render_suite, render_trace
 from checker.rerun import load_trace, rerun
+from checker.suite import run_checks
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,12 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"lzcheck: internal error: {error} [LZ901]\n{_saved(error)}")
         return ExitCode.INTERNAL
     except Exception:
+        import traceback
+
         _say(f"lzcheck: internal error [LZ901]\n{traceback.format_exc()}Please report this with the model.\n")
         return ExitCode.INTERNAL
 
 
 def _command(arguments: Sequence[str]) -> ExitCode:
     if "--version" in arguments:
+        from importlib import metadata  # here, as it takes a tenth of the time to start
+
         print(f"lzcheck {metadata.version('lzcheck')}")
         return ExitCode.EXPECTED
     options = parse_arguments(arguments)
@@ -70,6 +76,10 @@ def _command(arguments: Sequence[str]) -> ExitCode:
             return _check(options)
         case "suite":
             return _suite(options)
+        case "mutate":
+            return _mutate(options)
+        case "induct":
+            return _induct(options)
         case "graph":
             return _graph(options)
         case "replay":
@@ -90,10 +100,12 @@ def _check(options: argparse.Namespace) -> ExitCode:
             print(format_system(make_instance(model, plan).system), end="")
         return ExitCode.EXPECTED
     run = run_of(options)
-    results = []
     with Progress(sys.stderr) as progress:
-        for plan in chosen:
-            results.append(run_check(model, plan, run, progress))
+        results = []
+        for result in run_checks([(model, plan) for plan in chosen], run, options.jobs, progress):
+            if isinstance(result, UserError):
+                raise result
+            results.append(result)
     _write_files(options, results)
     if options.json != "-":
         if options.email:
@@ -107,15 +119,26 @@ def _check(options: argparse.Namespace) -> ExitCode:
 
 def _suite(options: argparse.Namespace) -> ExitCode:
     parser, run = Parser(), run_of(options)
-    results: list[CheckResult] = []
+    asked: list[tuple[Model, Plan]] = []
     failures: list[UserError] = []
+    for path in _models(options.paths):
+        try:
+            model = load_model(path, parser)
+            asked += [(model, plan) for plan in plans(model, None, Overrides())]
+        except UserError as error:
+            failures.append(error)
+    results: list[CheckResult] = []
     with Progress(sys.stderr) as progress:
-        for path in _models(options.paths):
-            try:
-                model = load_model(path, parser)
-                results += [run_check(model, p, run, progress) for p in plans(model, None, Overrides())]
-            except UserError as error:
-                failures.append(error)
+        for result in run_checks(asked, run, options.jobs, progress):
+            if isinstance(result, UserError):
+                failures.append(result)
+            else:
+                results.append(result)
+            progress.count(len(results), len(asked), "check")
+    if options.catalogue:
+        docs = {model.file: model.doc for model, _ in asked}
+        page = render_catalogue(docs, results, f"lzcheck suite {' '.join(options.paths)} --catalogue FILE")
+        write_text(options.catalogue, page)
     if options.json:
         write_json(options.json, [result_record(r) for r in results])
     if results and options.json != "-":
@@ -123,6 +146,32 @@ def _suite(options: argparse.Namespace) -> ExitCode:
     for failure in failures:
         _say(render_diagnostics(failure))
     return ExitCode.USAGE if failures else _worst(results)
+
+
+def _mutate(options: argparse.Namespace) -> ExitCode:
+    model = load_model(options.model)
+    (plan, *_) = plans(model, options.check or (), overrides_of(options))
+    found: list[Mutant] = []
+    with Progress(sys.stderr) as progress:
+        for mutant in mutants(model, plan, run_of(options), options.jobs):
+            found.append(mutant)
+            progress.count(len(found), None, "mutation")
+    if options.json:
+        write_json(options.json, mutant_records(options.model, plan.name, found))
+    if options.json != "-":
+        print(render_mutants(options.model, plan.name, found), end="")
+    return mutants_status(found)
+
+
+def _induct(options: argparse.Namespace) -> ExitCode:
+    from checker.induct import check_induction  # Z3 takes its time to load
+    from checker.report.inducttext import induction_status, render_induction
+
+    model = load_model(options.model)
+    (plan, *_) = plans(model, options.check or (), overrides_of(options))
+    result = check_induction(make_instance(model, plan), options.k, options.time)
+    print(render_induction(options.model, plan.name, result), end="")
+    return induction_status(result)
 
 
 def _models(paths: Sequence[str]) -> list[str]:

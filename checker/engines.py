@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+import os
+from dataclasses import field, replace
+from typing import Final, Literal
 
 from checker.core.instance import Instance
 from checker.core.system import Property
 from checker.core.verdict import Limits
 from checker.explorer import Exploration, Strategy, explore
 from checker.lang.diagnostics import UserError
-from checker.native.build import CompilerFailed, NoCompiler
+from checker.native.build import CompilerFailed, NoCompiler, is_remembered, remember
+from checker.native.emit import PARTIAL_ORDER
 from checker.native.layout import Unsupported
 from checker.native.run import explore_native
+from checker.records import dataclass
 from checker.search import Listener
 
-Engine = Literal["auto", "native", "explorer"]
-ENGINES: tuple[Engine, ...] = ("auto", "native", "explorer")
-"""`auto` is the native engine for breadth-first search, and the explorer where that cannot do what is asked."""
+Engine = Literal["auto", "native", "explorer", "smt"]
+ENGINES: tuple[Engine, ...] = ("auto", "native", "explorer", "smt")
+"""`auto`: the explorer for what turns out to be small, the native engine for the rest of breadth-first search, and
+the explorer again where that cannot do what is asked.  `smt` is bounded search by Z3."""
+
+SMALL: Final = 50_000
+"""States that the explorer visits before the native engine is compiled: they take about as long as compiling."""
+
+_LONGER: Final = "perhaps not with the fewest steps: a limit ended the search for them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,7 @@ class Run:
     limits: Limits = field(default_factory=Limits)
     threads: int = 1
     symmetry: bool = True
+    por: bool = False
     seed: int = 0
     walks: int = 100
     walk_length: int = 1000
@@ -48,6 +58,77 @@ class Answer:
     notes: tuple[str, ...] = ()
 
 
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+def _native(
+    instance: Instance,
+    properties: tuple[Property, ...],
+    run: Run,
+    stop_on: frozenset[str] | None,
+    events: Listener | None,
+    *,
+    symmetry: bool,
+    por: bool,
+) -> Exploration:
+    """Ask the native engine.  What partial order finds is searched for again without it, for the shortest way."""
+    found = explore_native(
+        instance, properties, run.limits,
+        stop_on=stop_on, events=events, threads=run.threads, symmetry=symmetry, por=por,
+    )  # fmt: skip
+    if not (found.violated and PARTIAL_ORDER in found.reductions):
+        return found
+    again = explore_native(
+        instance, properties, run.limits, stop_on=stop_on, events=events, threads=run.threads, symmetry=symmetry
+    )
+    if again.violated:
+        return again
+    results = {n: replace(r, note=r.note or _LONGER) if r.path else r for n, r in found.results.items()}
+    return replace(found, results=results)
+
+
+def _small(
+    instance: Instance,
+    properties: tuple[Property, ...],
+    run: Run,
+    stop_on: frozenset[str] | None,
+    events: Listener | None,
+) -> Exploration | None:
+    """What the explorer says, if it needs few states for it; that it does not is remembered for the next time."""
+    question = repr((SMALL, instance.system, sorted(instance.sizes.items()), [p.name for p in properties], stop_on))
+    if is_remembered(question):
+        return None
+    few = SMALL if run.limits.states is None else min(SMALL, run.limits.states)
+    found = explore(instance, properties, replace(run.limits, states=few), stop_on=stop_on, events=events)
+    if found.statistics.limit != "states":
+        return found
+    if few == SMALL:
+        remember(question)
+    return None
+
+
+def _bounded(
+    instance: Instance,
+    properties: tuple[Property, ...],
+    run: Run,
+    stop_on: frozenset[str] | None,
+    events: Listener | None,
+) -> Answer:
+    """Ask Z3, which is slow to load, so nothing else loads it."""
+    from checker.smt import Unsupported as NotBounded
+    from checker.smt import explore_bounded
+
+    try:
+        return Answer("smt", explore_bounded(instance, properties, run.limits, stop_on=stop_on, events=events))
+    except NotBounded as reason:
+        raise UserError.of("LZ602", str(reason), hint="--engine explorer") from None
+
+
 def search(
     instance: Instance,
     properties: tuple[Property, ...],
@@ -61,17 +142,22 @@ def search(
 
     Raises UserError (LZ602) where an engine that was asked for by name cannot do it.
     """
-    if run.strategy != "bfs" and run.engine == "native":
-        raise UserError.of("LZ602", f"the native engine has no strategy '{run.strategy}'", hint="--engine explorer")
+    if run.strategy != "bfs" and run.engine in ("native", "smt"):
+        raise UserError.of("LZ602", f"engine {run.engine} has no strategy '{run.strategy}'", hint="--engine explorer")
+    if run.engine == "smt":
+        return _bounded(instance, properties, run, stop_on, events)
     notes: tuple[str, ...] = ()
+    if run.engine == "auto" and run.strategy == "bfs":
+        small = _small(instance, properties, run, stop_on, events)
+        if small is not None:
+            return Answer("explorer", small)
     if run.engine != "explorer" and run.strategy == "bfs":
         symmetry = run.symmetry and not exact_counts
+        # where a violation is expected it would have to be searched for again without the reduction
+        por = run.por and not exact_counts and stop_on is None
         try:
-            found = explore_native(
-                instance, properties, run.limits,
-                stop_on=stop_on, events=events, threads=run.threads, symmetry=symmetry,
-            )  # fmt: skip
-            return Answer("native", found, ("symmetry",) if symmetry else ())
+            found = _native(instance, properties, run, stop_on, events, symmetry=symmetry, por=por)
+            return Answer("native", found, found.reductions)
         except (NoCompiler, CompilerFailed, Unsupported) as reason:
             if run.engine == "native":
                 raise UserError.of("LZ602", str(reason), hint="--engine explorer needs no compiler") from None

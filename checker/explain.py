@@ -7,7 +7,6 @@ own to evaluate an expression.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final, assert_never
 
 from checker.core.instance import Instance, State
@@ -35,6 +34,7 @@ from checker.core.system import (
     Var,
 )
 from checker.core.trace import Trace
+from checker.records import dataclass
 
 MAX_WITNESSES: Final = 3
 """How many elements of one quantifier are shown."""

@@ -13,7 +13,6 @@ import random
 import time
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 from checker.core import semantics
@@ -23,6 +22,7 @@ from checker.core.path import Path
 from checker.core.resources import peak_memory
 from checker.core.system import Property, PropertyKind, Storage, Value, Var
 from checker.core.verdict import Limits, Outcome, Statistics
+from checker.records import dataclass
 from checker.search import Listener, Search, Stop, Witness
 
 if TYPE_CHECKING:
@@ -54,13 +54,14 @@ class Exploration:
 
     `results` has an entry for each property asked about, by name, in their order.
     `reached` names the covers that were true, and the invariants whose premise was true, in some
-    state.
+    state.  `reductions` are those that were in force: empty where every state counts.
     """
 
     instance: Instance
     results: Mapping[str, Result]
     statistics: Statistics
     reached: frozenset[str]
+    reductions: tuple[str, ...] = ()
 
     @property
     def violated(self) -> tuple[Result, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from checker.check import run_check
 from checker.core.system import System
@@ -20,6 +20,7 @@ from checker.lang.source import Span
 from checker.mutations import Mutation, mutations
 from checker.plan import Plan, make_instance
 from checker.pool import in_parallel
+from checker.records import dataclass
 
 QUICK_STATES = 20_000
 """Up to so many states the explorer answers sooner than a compiler."""

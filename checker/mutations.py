@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Final
 
 from checker.lang import syntax as s
@@ -17,6 +17,7 @@ from checker.lang.names import Model
 from checker.lang.primitives import FENCES
 from checker.lang.source import Span
 from checker.lang.walk import falls_through, fields_of, first_name, last_name, nodes
+from checker.records import dataclass
 
 TAKES: Final = {
     "spin_lock": "spin_unlock",

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from checker.core.verdict import Limits
-from checker.engines import ENGINES, Run
+from checker.engines import ENGINES, Run, usable_cores
 from checker.lang.diagnostics import UserError
 from checker.plan import MEMORY_MODELS, Overrides
 
-COMMANDS = ("check", "suite", "graph", "replay", "explain")
+COMMANDS = ("check", "suite", "mutate", "induct", "graph", "replay", "explain")
 
 EXIT_STATUSES = """\
 exit status:
@@ -46,8 +46,9 @@ def run_of(options: argparse.Namespace) -> Run:
         engine=options.engine,
         strategy=options.strategy,
         limits=limits,
-        threads=max(options.threads, 1),
+        threads=usable_cores() if options.threads is None else max(options.threads, 1),
         symmetry=not options.no_symmetry,
+        por=options.por,
         seed=options.seed,
         walks=options.walks,
         walk_length=options.walk_length,
@@ -90,12 +91,27 @@ def _parser() -> _Parser:
     check.add_argument("--dump-system", action="store_true", help="print the transition system and stop")
     check.add_argument("--email", action="store_true", help="print the counterexample and nothing else")
     check.add_argument("--trace", metavar="FILE", help="save the counterexample as JSON, for lzcheck replay")
+    _jobs_option(check)
     check.add_argument("--itf", metavar="FILE", help="save the counterexample in the Informal Trace Format")
     _model_options(check)
     _search_options(check)
     suite = commands.add_parser("suite", help="run every check of every model and print a table")
     suite.add_argument("paths", nargs="+", metavar="PATH", help="a .lzm file, or a folder of them")
+    suite.add_argument("--catalogue", metavar="FILE", help="write a page that lists the models and their real bugs")
     _search_options(suite)
+    _jobs_option(suite)
+    mutate = commands.add_parser("mutate", help="leave out each guard, flush, lock, IPI in turn: who notices?")
+    mutate.add_argument("model", help="a .lzm file")
+    mutate.add_argument("--check", action="append", metavar="NAME", help="a check that passes (default: the first)")
+    _model_options(mutate)
+    _search_options(mutate)
+    _jobs_option(mutate)
+    induct = commands.add_parser("induct", help="are the invariants inductive?  If not, where does induction break?")
+    induct.add_argument("model", help="a .lzm file")
+    induct.add_argument("--check", action="append", metavar="NAME", help="its configuration and sizes")
+    induct.add_argument("-k", type=_positive, default=1, metavar="K", help="so many good states in a row (default: 1)")
+    induct.add_argument("--time", type=_seconds, metavar="SECONDS", help="give up after this time")
+    _model_options(induct)
     graph = commands.add_parser("graph", help="write the state graph")
     graph.add_argument("model", help="a .lzm file")
     graph.add_argument("-o", "--output", required=True, metavar="FILE", help="FILE.dot, .graphml, .json or .svg")
@@ -110,6 +126,11 @@ def _parser() -> _Parser:
     return parser
 
 
+def _jobs_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=_natural, default=usable_cores(), metavar="N",
+                        help="checks that run side by side (default: one per core)")  # fmt: skip
+
+
 def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-D", dest="define", action="append", metavar="NAME=VALUE", help="set a config")
     parser.add_argument("--size", action="append", metavar="SORT=NUMBER", help="set the size of a sort: --size CPU=3")
@@ -119,8 +140,11 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
 def _search_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", choices=ENGINES, default="auto",
                         help="who searches (default: native where there is a C compiler)")  # fmt: skip
-    parser.add_argument("--threads", type=_natural, default=1, metavar="N", help="threads of the native engine")
+    parser.add_argument("--threads", type=_natural, metavar="N",
+                        help="threads of the native engine (default: one for each core)")  # fmt: skip
     parser.add_argument("--no-symmetry", action="store_true", help="visit states that differ in names only, too")
+    parser.add_argument("--por", action=argparse.BooleanOptionalAction, default=False,
+                        help="partial order: explore steps alone that commute with all others (default: no)")  # fmt: skip
     ways = "breadth-first (shortest counterexamples), depth-first, or seeded random walks"
     parser.add_argument("--strategy", choices=("bfs", "dfs", "random"), default="bfs", help=ways)
     parser.add_argument("--seed", type=_natural, default=0, metavar="N", help="seed of the random walks (default: 0)")
@@ -141,6 +165,12 @@ def _limit_options(parser: argparse.ArgumentParser) -> None:
 def _natural(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"'{text}' is not a number")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if _natural(text) == 0:
+        raise argparse.ArgumentTypeError("it is at least 1")
     return int(text)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from checker.core.instance import Instance
 from checker.core.lower import lower_model
@@ -15,6 +15,7 @@ from checker.lang.resolve import ConfigValue, TypeResolver
 from checker.lang.source import NO_SPAN, Span
 from checker.lang.typecheck import default_config, typecheck
 from checker.lang.types import IntType
+from checker.records import dataclass
 
 MEMORY_MODELS = ("sc", "tso", "weak")
 
@@ -24,7 +25,8 @@ class Plan:
     """A check, resolved: everything that an engine is asked.
 
     `unsupported` says why this version has no engine for it, where it has none.
-    `allowed` names the procs and threads whose statements may stay unexecuted; `allow_all`: all may.
+    `allowed` names what may stay unreached: procs, handlers and threads whose statements may stay unexecuted,
+    covers, and invariants whose premise may never be met; `allow_all`: any statement may.
     """
 
     name: str
@@ -153,6 +155,12 @@ def _known_targets(model: Model, check: s.CheckDecl, found: Collector) -> None:
         if not target.quoted and target.text not in known:
             hint = suggest(target.text, known)
             found.error("LZ208", f"the model has no property '{target.text}'", target.span, hint=hint)
+    reachable = [*model.procs, *model.interrupts, *model.threads]
+    reachable += [n for n, p in model.properties.items() if p.kind != "step"]
+    for name in check.allowed:
+        if name.text not in reachable:
+            hint = suggest(name.text, reachable) or "name a proc, interrupt, thread, cover or invariant"
+            found.error("LZ208", f"there is no '{name}' that could stay unreached", name.span, hint=hint)
     if check.verdict == "fail" and not check.targets:
         found.error("LZ208", "which property is expected to fail?", check.span, hint="expect fail PROPERTY")
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 _Piece = TypeVar("_Piece")
@@ -21,6 +18,10 @@ def in_parallel(work: Callable[[_Piece], _Result], pieces: Sequence[_Piece], job
     if jobs <= 1 or len(pieces) <= 1:
         yield from map(work, pieces)
         return
+    import multiprocessing  # here, as most runs need none of it
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
     with ProcessPoolExecutor(min(jobs, len(pieces)), mp_context=multiprocessing.get_context("fork")) as pool:
         try:
             yield from pool.map(work, pieces)

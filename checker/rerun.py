@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -19,6 +18,7 @@ from checker.core.system import Action, Property
 from checker.core.trace import ReplayError, Trace, replay
 from checker.explain import explain_blocked
 from checker.lang.diagnostics import UserError, suggest
+from checker.records import dataclass
 
 SCHEMA = "lzcheck-trace/1"
 

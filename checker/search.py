@@ -12,7 +12,6 @@ import random
 import time
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from checker.core import semantics
@@ -23,6 +22,7 @@ from checker.core.path import Path
 from checker.core.resources import resident_memory
 from checker.core.system import Expr, Property, PropertyKind
 from checker.core.verdict import Limits
+from checker.records import dataclass
 
 _CHECK_EVERY: Final = 512
 """Expanded states between two looks at the clock and at memory."""

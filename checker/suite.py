@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from checker.check import run_check
 from checker.core.verdict import CheckResult
@@ -12,6 +12,7 @@ from checker.lang.diagnostics import UserError
 from checker.lang.names import Model
 from checker.plan import Plan
 from checker.pool import in_parallel
+from checker.records import dataclass
 from checker.search import Listener
 
 

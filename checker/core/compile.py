@@ -8,7 +8,7 @@ transition by transition and in the same order; tests compare the two.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, cast
 
 from checker.core import semantics
@@ -16,6 +16,7 @@ from checker.core.emit import Code, Emitter, among, conjunction, disjunction, kn
 from checker.core.instance import Instance, State
 from checker.core.path import Choice
 from checker.core.system import Action, Elem, Expr, Fault, ThreadKind, Value
+from checker.records import dataclass
 
 Transition = tuple[int, State | None]
 """The number of a choice, and the state it leads to: None for a fault."""

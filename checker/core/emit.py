@@ -12,7 +12,6 @@ last entry, which is what -1 finds, lies far outside any state.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Final, assert_never
 
 from checker.core.instance import Instance
@@ -32,6 +31,7 @@ from checker.core.system import (
     Static,
     Value,
 )
+from checker.records import dataclass
 
 Env = Mapping[str, int]
 

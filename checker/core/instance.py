@@ -7,7 +7,7 @@ the order of `System.vars`; within a block the index sorts run row-major.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from itertools import product
 from typing import assert_never
@@ -29,6 +29,7 @@ from checker.core.system import (
     Value,
     Var,
 )
+from checker.records import dataclass
 
 State = tuple[Value, ...]
 

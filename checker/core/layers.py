@@ -8,12 +8,12 @@ its layers tells which of them changes the column of the trace least often.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from checker.core import semantics
 from checker.core.compile import Predicate, Program
 from checker.core.instance import State
 from checker.core.path import Path
+from checker.records import dataclass
 
 Column = tuple[str, int | None]
 

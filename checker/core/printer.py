@@ -7,7 +7,7 @@ Nothing here is parsed back: where the System is more explicit than the language
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final, assert_never, cast
 
 from checker.core.system import (
@@ -41,6 +41,7 @@ from checker.core.system import (
     Update,
     Var,
 )
+from checker.records import dataclass
 
 _INFIX: Final = {
     "implies": ("=>", 2),

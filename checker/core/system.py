@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Literal
 
 from checker.lang.source import NO_SPAN, Span
+from checker.records import dataclass
 
 NULL: Final = -1
 """The encoding of `null`."""

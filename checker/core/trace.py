@@ -7,7 +7,6 @@ An engine returns a Path: which initial state, then which choices.  Only
 from __future__ import annotations
 
 import builtins
-from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import assert_never
 
@@ -15,8 +14,9 @@ from checker.core import semantics
 from checker.core.instance import Instance, State
 from checker.core.path import Choice, Path
 from checker.core.system import Action, Gen, Property, PropertyKind, Storage, Value
+from checker.records import dataclass
 
-__all__ = ["Change", "Choice", "Path", "ReplayError", "Step", "Trace", "replay"]
+__all__ = ["Change", "Choice", "Path", "ReplayError", "Step", "Trace", "replay", "step_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def replay(instance: Instance, path: Path, property: Property) -> Trace:
     for number, choice in enumerate(path.choices, start=1):
         if not semantics.is_enabled(instance, state, choice):
             raise ReplayError(number, f"{choice.action}{choice.args} is not enabled")
-        step = _step(instance, number, choice, state)
+        step = step_of(instance, number, choice, state)
         if step.action.fault and (property.kind is not PropertyKind.FAULT or number < len(path.choices)):
             raise ReplayError(number, f"{choice.action}{choice.args} is a fault and leads nowhere")
         steps.append(step)
@@ -109,7 +109,8 @@ def replay(instance: Instance, path: Path, property: Property) -> Trace:
     return trace
 
 
-def _step(instance: Instance, number: int, choice: Choice, state: State) -> Step:
+def step_of(instance: Instance, number: int, choice: Choice, state: State) -> Step:
+    """What a choice that is enabled in a state does there, as step `number` of a trace."""
     action = instance.action(choice.action)
     successor = state if action.fault else semantics.apply(instance, state, choice)
     written = {update.var for update in action.updates}

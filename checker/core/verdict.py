@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from checker.core.instance import Instance
 from checker.core.system import Property
 from checker.core.trace import Trace
+from checker.records import dataclass
 
 
 class Outcome(enum.Enum):
@@ -47,23 +48,37 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class PropertyVerdict:
-    """The verdict on one property; `trace` shows a violation or how a cover is reached."""
+    """The verdict on one property; `trace` shows a violation or how a cover is reached.
+
+    `allowed`: the check says that this cover or premise may stay unreached.
+    """
 
     property: Property
     outcome: Outcome
     trace: Trace | None = None
     note: str = ""
+    allowed: bool = False
+
+    def missed(self) -> bool:
+        """Whether something was never reached that had to be."""
+        return self.outcome in (Outcome.UNREACHED, Outcome.VACUOUS) and not self.allowed
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What an engine did.  `peak_memory` in MiB; `fired` counts transitions by action name."""
+    """What an engine did.  `peak_memory` in MiB; `fired` counts transitions by action name.
+
+    `state_bytes` is what storing took per state, where the engine knows.  `omission` is set where only hashes
+    of states were kept: the probability that some state was taken for another and left out is at most this.
+    """
 
     states: int = 0
     transitions: int = 0
     depth: int = 0
     seconds: float = 0.0
     peak_memory: float = 0.0
+    state_bytes: float | None = None
+    omission: float | None = None
     complete: bool = False
     limit: str | None = None  # which limit ended the run: states, depth, seconds, memory, interrupted
     fired: Mapping[str, int] = field(default_factory=dict)

@@ -172,7 +172,8 @@ class CallChecker:
             case "object":
                 return isinstance(got, t.ElemType) and got.sort in self._model.objects
             case "place" if cas:
-                return isinstance(got, t.BoolType | t.IntType | t.EnumType | t.ElemType | t.RefcountType)
+                values = t.BoolType | t.IntType | t.EnumType | t.ElemType | t.RefcountType | t.RecordType
+                return isinstance(got, values)
             case _:
                 return not isinstance(
                     got, t.LockType | t.SeqType | t.ArrayType | t.VoidType | t.NullType | t.EmptySetType

@@ -13,7 +13,7 @@ from checker.lang.scope import Scope
 from checker.lang.walk import fields_of
 from checker.lang.wording import a_type
 
-ATTRIBUTES = ("kernel",)
+ATTRIBUTES = ("kernel", "survives")
 
 
 class DeclarationChecker:
@@ -86,8 +86,11 @@ class DeclarationChecker:
             if attribute.name not in ATTRIBUTES:
                 hint = suggest(attribute.name, ATTRIBUTES) or f"there is @{', @'.join(ATTRIBUTES)}"
                 self._found.error("LZ209", f"unknown attribute '@{attribute.name}'", attribute.span, hint=hint)
-            elif len(attribute.args) not in (1, 2):
+            elif attribute.name == "kernel" and len(attribute.args) not in (1, 2):
                 self._found.error("LZ209", "@kernel takes a function, or a file and a function", attribute.span)
+            elif attribute.name == "survives" and len(attribute.args) != 1:
+                message = "@survives takes the reason why nothing notices when this is left out"
+                self._found.error("LZ209", message, attribute.span)
 
     def handler_param(self, param: s.ParamDecl) -> None:
         """Check a parameter of an interrupt."""

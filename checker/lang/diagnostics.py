@@ -9,12 +9,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from checker.lang.phrasebook import NAMES
 from checker.lang.source import NO_SPAN, SourceFile, Span
+from checker.records import dataclass
 
 CODES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -29,7 +29,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "LZ205": "procs, fns or files that need each other in a circle",
         "LZ206": "a check that sets something the model does not have",
         "LZ207": "a field that the object or record does not have",
-        "LZ208": "an expected failure of a property that the model does not have",
+        "LZ208": "an expected failure, or something allowed to stay unreached, that the model does not have",
         "LZ209": "an attribute that means nothing here",
         "LZ301": "a value of one type where another is needed",
         "LZ302": "an operator that these types do not have",
@@ -96,6 +96,9 @@ class UserError(Exception):
         self.diagnostics = tuple(diagnostics)
         self.sources = dict(sources or {})
         super().__init__("; ".join(d.message for d in self.diagnostics))
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[object, ...]]:
+        return UserError, (self.diagnostics, self.sources)  # what another process needs to raise it again
 
     @classmethod
     def of(cls, code: str, message: str, span: Span = NO_SPAN, *, hint: str = "") -> UserError:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import assert_never
 
 from checker.lang import syntax as s
 from checker.lang import types as t
 from checker.lang.callcheck import CallChecker
 from checker.lang.diagnostics import Collector, Note, among, suggest
-from checker.lang.indexing import dimensions, flatten_index, peel, with_cpu
+from checker.lang.indexing import flatten_index, names_cpu, peel
 from checker.lang.names import CPU, Model
 from checker.lang.primitives import PRIMITIVES
 from checker.lang.resolve import ConfigValue, TypeResolver
 from checker.lang.scope import Local, Scope
 from checker.lang.source import Span
 from checker.lang.wording import a_type, declared_at, expected, fixed, not_a_value, remedy
+from checker.records import dataclass
 
 BUILTIN_NAMES = ("this_cpu",)
 
@@ -160,7 +160,7 @@ class ExprChecker:
                     return t.IntType(-got.hi, -got.lo)
                 return self._no_operator("-", got, expr.span)
             case s.Binary():
-                return self._binary(expr, scope, inner)
+                return self._binary(expr, scope, inner, context)
             case s.Conditional():
                 self.condition(expr.condition, scope, inner)
                 joined = self._joined(expr.then, expr.otherwise, scope, inner, expr.span)
@@ -310,9 +310,11 @@ class ExprChecker:
                 self._reads_ghost(base.name, base.span, context)
             own = self.var_type(base.name)
             if declared.percpu:
-                if len(indices) <= dimensions(own):
+                first = self.type_of(indices[0], scope, context)
+                if not names_cpu(own, first, len(indices), has_cpu=True):
                     self._needs_cpu()
-                own = with_cpu(own, len(indices), context.cpu)
+                if names_cpu(own, first, len(indices), context.cpu):
+                    own = t.ArrayType(own, (CPU,))
         else:
             own = self.type_of(base, scope, context)
         for number, index in enumerate(indices):
@@ -338,19 +340,20 @@ class ExprChecker:
 
     # -- operators
 
-    def _binary(self, expr: s.Binary, scope: Scope, context: Context) -> t.Type:
+    def _binary(self, expr: s.Binary, scope: Scope, context: Context, outer: Context) -> t.Type:
+        first = outer if isinstance(expr.left, s.CallExpr) else context  # a call with effects may be compared
         match expr.op:
             case "=>" | "||" | "&&":
                 self.condition(expr.left, scope, context)
                 self.condition(expr.right, scope, context)
                 return t.BOOL
             case "==" | "!=":
-                joined = self._joined(expr.left, expr.right, scope, context, expr.span)
-                if isinstance(joined, t.RecordType | t.ArrayType | t.LockType | t.SeqType | t.VoidType):
+                joined = self._joined(expr.left, expr.right, scope, context, expr.span, first)
+                if isinstance(joined, t.ArrayType | t.LockType | t.SeqType | t.VoidType):
                     self.found.error("LZ302", f"values of type {joined} cannot be compared", expr.span)
                 return t.BOOL
             case "<" | "<=" | ">" | ">=":
-                joined = self._joined(expr.left, expr.right, scope, context, expr.span)
+                joined = self._joined(expr.left, expr.right, scope, context, expr.span, first)
                 self._ordered(expr, joined)
                 return t.BOOL
             case "in":
@@ -413,8 +416,10 @@ class ExprChecker:
         )
         return t.ERROR
 
-    def _joined(self, left: s.Expr, right: s.Expr, scope: Scope, context: Context, span: Span) -> t.Type:
-        a, b = self.type_of(left, scope, context), self.type_of(right, scope, context)
+    def _joined(
+        self, left: s.Expr, right: s.Expr, scope: Scope, context: Context, span: Span, first: Context | None = None
+    ) -> t.Type:
+        a, b = self.type_of(left, scope, first or context), self.type_of(right, scope, context)
         joined = t.join(a, b)
         if joined is None:
             if isinstance(a, t.GenType) or isinstance(b, t.GenType):

@@ -28,11 +28,16 @@ def dimensions(type_: t.Type) -> int:
             return 0
 
 
-def with_cpu(own: t.Type, given: int, has_cpu: bool) -> t.Type:
-    """The type that an index on a per-CPU variable applies to: with the CPU as first index, or of this CPU's."""
-    if has_cpu and given <= dimensions(own):
-        return own
-    return t.ArrayType(own, (CPU,))
+def names_cpu(own: t.Type, first: t.Type, given: int, has_cpu: bool) -> bool:
+    """Whether the first of the indices given on a per-CPU variable says which CPU's; else it is this CPU's.
+
+    It does where there is no current CPU or an index too many, and where it is a CPU and
+    the variable's own first index is something else.
+    """
+    if not has_cpu or given > dimensions(own):
+        return True
+    wanted, _ = peel(own)
+    return wanted != t.ElemType(CPU) and isinstance(first, t.ElemType) and first.sort == CPU
 
 
 def peel(own: t.Type) -> tuple[t.Type | None, t.Type]:

@@ -8,13 +8,14 @@ and properties together, and checks.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from checker.lang import syntax as s
 from checker.lang.diagnostics import Collector, Diagnostic, Note, UserError, nesting, suggest
 from checker.lang.parser import Parser
 from checker.lang.source import SourceFile, Span
+from checker.records import dataclass
 
 CPU = "CPU"
 """The sort whose elements are the processors."""

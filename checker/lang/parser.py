@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from collections.abc import Iterable
-from importlib import resources
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
+import lark
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedInput, UnexpectedToken
 from lark.lexer import PatternStr, TerminalDef
 
+from checker import cache
 from checker.lang import syntax
 from checker.lang.diagnostics import Diagnostic, UserError
 from checker.lang.source import SourceFile, Span
@@ -19,6 +24,8 @@ from checker.lang.treebuilder import TreeBuilder
 
 DEEPEST: Final = 90
 """How deep expressions and statements may nest, so that no model exhausts the stack."""
+
+GRAMMAR: Final = Path(__file__).parent.parent / "grammar.lark"
 
 LARGEST: Final = 1_000_000_000
 """The largest number that can be written."""
@@ -30,13 +37,18 @@ _CLASSES: Final = {
 
 
 class Parser:
-    """Parses .lzm texts; making one costs a fraction of a second, so make it once."""
+    """Parses .lzm texts; make it once, as that takes longer than most texts."""
 
     def __init__(self) -> None:
-        grammar = (resources.files("checker") / "grammar.lark").read_text(encoding="utf-8")
-        self._lark = Lark(grammar, parser="lalr", propagate_positions=True, maybe_placeholders=True)
-        self._texts = {d.name: _texts(d) for d in self._lark.terminals}
-        self._words = frozenset(t for texts in self._texts.values() for t in texts if t.islower() and t.isascii())
+        self._lark = _tables(GRAMMAR.read_text(encoding="utf-8"))
+
+    @cached_property
+    def _texts(self) -> dict[str, tuple[str, ...]]:
+        return {d.name: _texts(d) for d in self._lark.terminals}
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(t for texts in self._texts.values() for t in texts if t.islower() and t.isascii())
 
     def parse(self, source: SourceFile) -> syntax.File:
         """The tree of a text; raises UserError with the one syntax error that was met."""
@@ -74,6 +86,23 @@ class Parser:
     def _expected(self, terminals: Iterable[str]) -> Iterable[str]:
         for terminal in terminals:
             yield from self._texts.get(terminal, ())
+
+
+def _tables(grammar: str) -> Lark:
+    """The parser of the grammar: its tables take long to make, so they are kept for the next run."""
+    options: dict[str, Any] = {"parser": "lalr", "propagate_positions": True, "maybe_placeholders": True}
+    name = "parser-" + cache.key(grammar, repr(options), lark.__version__, sys.version)
+    kept = cache.read_entry(name)
+    if kept is not None:
+        try:
+            return Lark.load(io.BytesIO(kept))
+        except Exception:  # whatever another release of Lark makes of its own file, the grammar is here
+            pass
+    made = Lark(grammar, **options)
+    buffer = io.BytesIO()
+    made.save(buffer)
+    cache.keep_entry(name, buffer.getvalue())
+    return made
 
 
 def _texts(terminal: TerminalDef) -> tuple[str, ...]:

@@ -6,9 +6,10 @@ A model may define a proc or fn of the same name; its definition wins.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+
+from checker.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

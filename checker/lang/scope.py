@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from checker.lang import types as t
 from checker.lang.source import Span
+from checker.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
+
+from checker.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

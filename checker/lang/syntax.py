@@ -6,9 +6,10 @@ Built by `parser`, read by `names`, `typecheck` and `core/lower`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from checker.lang.source import NO_SPAN, Span
+from checker.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -487,6 +488,7 @@ class FnDecl(Declaration):
     params: tuple[ParamDecl, ...]
     result: TypeExpr
     body: Expr
+    attributes: tuple[Attribute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

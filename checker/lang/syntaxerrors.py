@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from checker.lang.diagnostics import Diagnostic, Note, nearest
 from checker.lang.phrasebook import C_TYPES, DECLARATIONS, FORMS, LOCAL, SIGNS, STATEMENTS, WORDS
 from checker.lang.source import SourceFile, Span
+from checker.records import dataclass
 
 NAME, NUMBER, TEXT = "a name", "a number", "a text in double quotes"
 

@@ -107,7 +107,8 @@ class TreeBuilder:
         return expr
 
     def _fn(self, n: Tree[Token], c: list[Child]) -> s.FnDecl:
-        return s.FnDecl(self._name(c[0]), c[1] or (), c[2], c[3], **self._declared(n))
+        attributes, c = _split(c, s.Attribute)
+        return s.FnDecl(self._name(c[0]), c[1] or (), c[2], c[3], attributes, **self._declared(n))
 
     def _proc(self, n: Tree[Token], c: list[Child]) -> s.ProcDecl:
         attributes, c = _split(c, s.Attribute)

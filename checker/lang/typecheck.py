@@ -7,7 +7,6 @@ beside the text: the configuration and the types of the locals.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from checker.lang import syntax as s
 from checker.lang import types as t
@@ -21,6 +20,7 @@ from checker.lang.resolve import ConfigValue
 from checker.lang.scope import Local, Scope
 from checker.lang.walk import bodies, falls_through, nodes
 from checker.lang.wording import a_type
+from checker.records import dataclass
 
 ROOM = 255
 """How far a local counts that begins with a literal and has no type."""
@@ -95,6 +95,7 @@ class _Checker:
         self._resolver.check_heads()
         report_circles(self._model, self._found)
         for fn in self._model.fns.values():
+            self._declarations.attributes(fn.attributes)
             self._exprs.fn(fn, self._params(fn.params))
         self._declarations.run()
         for proc in self._model.procs.values():

@@ -10,14 +10,24 @@ from checker.lang.names import Model
 
 def nodes(node: object) -> Iterator[s.Node]:
     """All nodes of a piece of syntax, outer ones first."""
-    if isinstance(node, tuple):
-        for part in node:
-            yield from nodes(part)
-    elif isinstance(node, s.Node):
-        yield node
-        for name in node.__dataclass_fields__:
-            if name != "span":
-                yield from nodes(getattr(node, name))
+    open_ = [node]
+    while open_:
+        node = open_.pop()
+        if isinstance(node, tuple):
+            open_ += node[::-1]
+        elif isinstance(node, s.Node):
+            yield node
+            open_ += [getattr(node, name) for name in _parts(type(node))]
+
+
+_PARTS: dict[type, tuple[str, ...]] = {}
+
+
+def _parts(kind: type[s.Node]) -> tuple[str, ...]:
+    """The fields of a node that can hold others, the last first."""
+    if kind not in _PARTS:
+        _PARTS[kind] = tuple(name for name in reversed(kind.__dataclass_fields__) if name != "span")
+    return _PARTS[kind]
 
 
 def bodies(model: Model) -> tuple[object, ...]:

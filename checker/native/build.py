@@ -18,10 +18,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
+
+from checker.records import dataclass
 
 RUNTIME: Final = Path(__file__).parent / "runtime"
 
@@ -30,8 +31,8 @@ UNITS: Final = ("memory", "store", "search", "leak", "paths", "main")
 FLAGS: Final = ("-std=gnu11", "-w", "-pthread")
 
 _ENGINE_LEVEL: Final = "-O2"
-_SINGLE_LEVEL: Final = "-O2"
-_STEPS_LEVEL: Final = "-O1"
+_SINGLE_LEVEL: Final = "-O1"
+_STEPS_LEVEL: Final = "-Og"
 """The steps, the bulk of the generated part, are as fast with -O1, and compiled in less than half the time."""
 
 
@@ -160,6 +161,23 @@ def _temporary_folder() -> Path:
     folder = tempfile.mkdtemp(prefix="lzcheck-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
+
+
+def remember(fact: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Keep in mind, as long as the cache lasts, that something is so."""
+    with contextlib.suppress(OSError):
+        folder = cache_folder(environ)
+        folder.mkdir(parents=True, exist_ok=True)
+        _fact(fact, folder).touch()
+
+
+def is_remembered(fact: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether that has been remembered."""
+    return _fact(fact, cache_folder(environ)).exists()
+
+
+def _fact(fact: str, folder: Path) -> Path:
+    return folder / f"large-{hashlib.sha256(fact.encode()).hexdigest()[:32]}"
 
 
 def _stamp(path: Path) -> Path:

@@ -10,7 +10,6 @@ which tests the generated code need not make.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Final, assert_never
@@ -37,6 +36,7 @@ from checker.core.system import (
     Static,
     Type,
 )
+from checker.records import dataclass
 
 Values = frozenset[int]
 """What a scalar may be; of a sequence, what its items may be."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 
+from checker.core.independence import solitary_locations
 from checker.core.instance import Instance, State
 from checker.core.system import Expr, GenFamily, Property, PropertyKind, ThreadKind
 from checker.native.domains import Domains
@@ -14,11 +14,14 @@ from checker.native.expressions import Code, Emitter, among, conjunction, disjun
 from checker.native.layout import Layout, Unsupported
 from checker.native.steps import Rule, StepWriter, rules_of
 from checker.native.symmetry import Canonicaliser
+from checker.records import dataclass
 
 MAX_PROPERTIES = 60
 _MAX_DEGREE = 32_000
 _MAX_MEMBERS = 64
 _MAX_LEAKS = 64
+
+PARTIAL_ORDER = "partial order"
 
 _FILE_SIZE = 40_000
 """Characters of C for which another file, and another process that compiles it, is worth while."""
@@ -42,10 +45,16 @@ class Program:
 
 
 def generate(
-    instance: Instance, properties: tuple[Property, ...], initial: tuple[State, ...], *, symmetry: bool
+    instance: Instance,
+    properties: tuple[Property, ...],
+    initial: tuple[State, ...],
+    *,
+    symmetry: bool,
+    por: bool = False,
 ) -> Program:
     """The program that searches an Instance for the given properties.
 
+    With `por` steps that commute with all that others can do are explored alone, where there are any.
     Raises Unsupported where the engine cannot do it.
     """
     rules = rules_of(instance)
@@ -59,10 +68,22 @@ def generate(
         raise Unsupported(f"more than {MAX_PROPERTIES} properties and premises")
     premises = {name: len(properties) + n for n, name in enumerate(premised)}
     canonicaliser = Canonicaliser(layout) if symmetry else None
-    writer = _Writer(emitter, rules, properties, premises, canonicaliser)
+    solitary: dict[str, frozenset[int]] = {}
+    if por:
+        solitary = solitary_locations(instance, properties, lambda a, args: domains.prepared(a, args) is not None)
+    writer = _Writer(emitter, rules, properties, premises, canonicaliser, StepWriter(emitter, solitary))
     sources = tuple(writer.sources())
-    reductions = ("symmetry",) if canonicaliser and canonicaliser.sorts else ()
+    reductions = (symmetry_text(canonicaliser),) if canonicaliser and canonicaliser.sorts else ()
+    if solitary:
+        reductions += (PARTIAL_ORDER,)
     return Program(sources, layout.words, rules, properties, premises, layout, initial, reductions)
+
+
+def symmetry_text(canonicaliser: Canonicaliser) -> str:
+    """What the report says of symmetry: also which sorts have too many elements to be permuted."""
+    if not canonicaliser.left_out:
+        return "symmetry"
+    return f"symmetry of {' and '.join(canonicaliser.sorts)}, not of {' and '.join(canonicaliser.left_out)}"
 
 
 class _Writer:
@@ -73,6 +94,7 @@ class _Writer:
         properties: tuple[Property, ...],
         premises: dict[str, int],
         canonicaliser: Canonicaliser | None,
+        steps: StepWriter,
     ) -> None:
         self._emit = emitter
         self._instance = emitter.instance
@@ -80,17 +102,19 @@ class _Writer:
         self._properties = properties
         self._premises = premises
         self._canonicaliser = canonicaliser
+        self._steps = steps
         self._number = {p.name: n for n, p in enumerate(properties)}
 
     def sources(self) -> Iterator[str]:
         """The files: one with everything about single states, and some that share the steps."""
-        functions = StepWriter(self._emit).functions(self._rules)
-        yield "\n".join(self._single(len(functions))) + "\n"
+        steps = self._steps.functions(self._rules)
+        functions = [one.text for one in steps]
+        yield "\n".join(self._single([one.solitary for one in steps])) + "\n"
         files = max(1, min(os.cpu_count() or 1, sum(map(len, functions)) // _FILE_SIZE))
         shares = [functions[n::files] for n in range(files)]
         yield from ("\n".join(['#include "model.h"', "", *share]) for share in shares if share)
 
-    def _single(self, steps: int) -> Iterator[str]:
+    def _single(self, solitary: list[Code]) -> Iterator[str]:
         yield '#include "symmetry.h"'
         yield ""
         yield from self._constants()
@@ -98,15 +122,34 @@ class _Writer:
         yield from self._canonical()
         yield from self._predicates()
         yield from self._put()
-        for n in range(steps):
+        for n in range(len(solitary)):
             yield f"void step_{n}(const struct state *from, struct sink *x);"
         yield ""
         yield "void model_expand(const struct state *from, struct sink *x)"
         yield "{"
-        yield from (f"\tstep_{n}(from, x);" for n in range(steps))
-        if not steps:
+        if any(code.value != 0 for code in solitary):
+            yield from self._alone(solitary)
+        yield from (f"\tstep_{n}(from, x);" for n in range(len(solitary)))
+        if not solitary:
             yield "\t(void)from, (void)x;"
         yield "}"
+
+    def _alone(self, solitary: list[Code]) -> Iterator[str]:
+        """The steps of one thread only, where that is enough; a step that is listed later is not reduced."""
+        words = ", ".join(f"from->w[{n}]" for n in range(self._emit.layout.words))
+        yield f"\tconst uint64_t s[LZ_WORDS] = {{{words}}};"
+        yield ""
+        for n, code in enumerate(solitary):
+            if code.value != 0:
+                yield f"\tif (!x->listen && {code.text}) {{"
+                yield f"\t\tstep_{n}(from, x);"
+                yield "\t\tif (x->enabled && !x->faults)"
+                yield "\t\t\treturn;"
+                yield "\t\tif (x->enabled || x->faults) {"
+                yield from (f"\t\t\tstep_{other}(from, x);" for other in range(len(solitary)) if other != n)
+                yield "\t\t\treturn;"
+                yield "\t\t}"
+                yield "\t}"
 
     def _of_kind(self, *kinds: PropertyKind) -> list[tuple[int, Expr]]:
         return [(n, p.expr) for n, p in enumerate(self._properties) if p.kind in kinds and p.expr is not None]

@@ -9,7 +9,6 @@ next one `t[0]`, ...; where there is no value, `trouble` hears of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import product
 from typing import Final, assert_never
 
@@ -31,6 +30,7 @@ from checker.core.system import (
 )
 from checker.native.domains import Domains, Facts, Values
 from checker.native.layout import WORD, Field, Layout, Unsupported
+from checker.records import dataclass
 
 Env = Mapping[str, int]
 """The elements that parameters and bound variables stand for."""

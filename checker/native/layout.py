@@ -11,11 +11,10 @@ A sequence is a field too: its items from bit 0, its length above them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from checker.core.instance import Instance, State
 from checker.core.system import Bool, Elem, Enum, Int, Seq, Type, Value, Var
 from checker.native.domains import Domains, Values
+from checker.records import dataclass
 
 WORD = 64
 

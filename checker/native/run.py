@@ -8,7 +8,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -24,11 +24,13 @@ from checker.core.system import Property, PropertyKind
 from checker.core.verdict import Limits, Outcome, Statistics
 from checker.explorer import Exploration, Result
 from checker.native.build import build
-from checker.native.emit import Program, generate
+from checker.native.emit import PARTIAL_ORDER, Program, generate
 from checker.native.layout import Unsupported
+from checker.records import dataclass
 from checker.search import Listener
 
 _PERHAPS: Final = "perhaps not with the fewest switches: too many states come before it"
+_ROUNDABOUT: Final = "perhaps not with the fewest steps: partial order"
 _NO_LEAK: Final = "leaks were not looked for: the successors of all states do not fit in memory"
 
 
@@ -57,12 +59,13 @@ def explore_native(
     events: Listener | None = None,
     threads: int = 1,
     symmetry: bool = True,
-    por: bool = True,
+    por: bool = False,
 ) -> Exploration:
     """Visit the reachable states breadth first and decide the properties, as `explorer.explore` does.
 
     A run that ends early finishes the level it is in, so that what it says does not depend on `threads`.
-    With `symmetry` the states counted are classes of states.  `por` changes nothing yet.
+    With `symmetry` the states counted are classes of states.  With `por` steps that commute with all others are
+    explored alone: verdicts stay the same, but ways may be longer than they need be.
 
     Raises Unsupported for what the engine cannot do, NoCompiler and CompilerFailed where no program can be
     made, UndefinedRead if the model itself uses a null as an index, and EngineFailed.
@@ -72,7 +75,7 @@ def explore_native(
     initial = tuple(semantics.initial_states(instance))
     if not initial:
         raise Unsupported("there is no initial state")
-    program = generate(instance, asked, initial, symmetry=symmetry)
+    program = generate(instance, asked, initial, symmetry=symmetry, por=por)
     executable = build(program.sources, program.words)
     answer = _run(executable, _arguments(program, limits or Limits(), stop_on, threads), program, events)
     return _exploration(instance, program, answer, time.monotonic() - started)
@@ -123,7 +126,7 @@ def _run(executable: Path, arguments: list[str], program: Program, events: Liste
                 if interrupts > 1:
                     raise
                 process.send_signal(signal.SIGINT)
-        complaint = process.stderr.read().decode("utf-8", "replace").strip() if process.stderr else ""
+        complaint = process.stderr.read().decode("utf-8", "replace").strip() if process.stderr else ""; print(complaint)
         status = process.wait()
     finally:
         if process.poll() is None:
@@ -175,7 +178,7 @@ def _state(program: Program, hexadecimal: list[str]) -> State:
 
 
 def _exploration(instance: Instance, program: Program, answer: _Answer, seconds: float) -> Exploration:
-    states, transitions, depth, limit, complete, cut, no_leak, _, peak, _ = answer.done
+    states, transitions, depth, limit, complete, cut, no_leak, _, peak, stored = answer.done
     if answer.trouble is not None:
         what, state = answer.trouble
         if what == "undefined":
@@ -190,6 +193,7 @@ def _exploration(instance: Instance, program: Program, answer: _Answer, seconds:
         depth=int(depth),
         seconds=seconds,
         peak_memory=max(float(peak), peak_memory()),
+        state_bytes=int(stored) / max(int(states), 1),
         complete=complete == "1",
         limit=None if limit == "none" else limit,
         fired=fired,
@@ -207,7 +211,7 @@ def _exploration(instance: Instance, program: Program, answer: _Answer, seconds:
             results[prop.name] = reader.found(number, prop)
         else:
             results[prop.name] = _unfound(prop, everything, reached, leaks_known=no_leak == "0")
-    return Exploration(instance, results, statistics, reached)
+    return Exploration(instance, results, statistics, reached, program.reductions)
 
 
 def _unfound(prop: Property, everything: bool, reached: frozenset[str], *, leaks_known: bool) -> Result:
@@ -239,7 +243,7 @@ class _Reader:
         initial, rules = self._answer.paths[number]
         path = Way(initial, tuple(self._program.rules[rule].choice for rule in rules))
         if prop.kind is PropertyKind.COVER:
-            return Result(prop, Outcome.REACHED, path)
+            return Result(prop, Outcome.REACHED, path, _ROUNDABOUT if PARTIAL_ORDER in self._program.reductions else "")
         note = ""
         layers = self._answer.layers.get(number)
         if rules and not layers:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import field
 from itertools import product
 
 from checker.core.instance import Instance
 from checker.core.path import Choice
 from checker.core.system import NULL, Action, Expr, Read, Seq, Thread, Update
 from checker.native.domains import Facts, Prepared, Values
-from checker.native.expressions import Code, Emitter, Env, conjunction, known, mask, regular
+from checker.native.expressions import Code, Emitter, Env, among, conjunction, known, mask, regular
 from checker.native.layout import WORD, Field
+from checker.records import dataclass
 
 _ALL = (1 << WORD) - 1
 
@@ -41,29 +42,39 @@ class _Branch:
     body: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A function that lists the steps of one thread instance, and when these are all that need be explored."""
+
+    text: str
+    solitary: Code
+
+
 @dataclass(slots=True)
 class _Group:
     """The rules of one thread instance, by their locations."""
 
     pc: Code
     present: Code
+    solitary: Code
     locations: dict[int, list[_Branch]] = field(default_factory=dict)
 
 
 class StepWriter:
     """Writes the function that lists the successors of a state."""
 
-    def __init__(self, emitter: Emitter) -> None:
+    def __init__(self, emitter: Emitter, solitary: Mapping[str, frozenset[int]]) -> None:
         self._emit = emitter
         self._instance = emitter.instance
         self._layout = emitter.layout
+        self._solitary = solitary
         self._generations = {
             var
             for family in self._instance.system.families
             for var in (family.head, *(name for pair in family.copies for name in pair if name))
         }
 
-    def functions(self, rules: tuple[Rule, ...]) -> list[str]:
+    def functions(self, rules: tuple[Rule, ...]) -> list[Steps]:
         """The definitions of `step_0`, `step_1`, ...: the steps of one thread instance each."""
         groups: dict[tuple[str, tuple[str, ...]], _Group] = {}
         for number, rule in enumerate(rules):
@@ -71,7 +82,10 @@ class StepWriter:
             if prepared is not None:
                 self._place(number, rule, prepared, groups)
         return [
-            "\n".join([f"/* {thread}[{', '.join(index)}] */", *self._function(number, group)]) + "\n"
+            Steps(
+                "\n".join([f"/* {thread}[{', '.join(index)}] */", *self._function(number, group)]) + "\n",
+                group.solitary,
+            )
             for number, ((thread, index), group) in enumerate(groups.items())
         ]
 
@@ -124,7 +138,9 @@ class StepWriter:
         key = action.thread, tuple(code.text for code in itself)
         if key not in groups:
             pc = emit.read(thread.pc, action.self, env, there, "s")
-            groups[key] = _Group(pc, conjunction(optional))
+            alone = self._solitary.get(action.thread, frozenset()) if all(c.value is not None for c in itself) else ()
+            solitary = among(pc, frozenset(alone), len(thread.locations)) if alone else known(0)
+            groups[key] = _Group(pc, conjunction(optional), solitary)
         if prepared.never:
             body = []
         elif action.fault is None:

@@ -13,12 +13,12 @@ that mention its elements.  Where these are few, tables say what becomes of them
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from math import factorial
 from typing import Final
 
 from checker.core.system import Elem, Seq, Type
 from checker.native.layout import WORD, Block, Cell, Field, Layout
+from checker.records import dataclass
 
 _TABLE_BITS: Final = 10
 """The most bits that one table renames at once."""
@@ -41,18 +41,16 @@ class _Chunk:
 class Canonicaliser:
     """Writes the function that replaces a state by the representative of its class.
 
-    `sorts` are those whose elements are permuted, in the order in which they are sorted.
+    `sorts` are those whose elements are permuted, in the order in which they are sorted; `left_out`
+    those that have too many.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._instance = layout.instance
-        names = [
-            sort.name
-            for sort in self._instance.system.sorts
-            if not sort.ordered and 2 <= len(self._instance.objects(sort.name)) <= _MOST
-        ]
-        self.sorts = tuple(sorted(names, key=lambda name: len(self._instance.objects(name))))
+        sizes = {s.name: len(self._instance.objects(s.name)) for s in self._instance.system.sorts if not s.ordered}
+        self.sorts = tuple(sorted((n for n, size in sizes.items() if 2 <= size <= _MOST), key=sizes.__getitem__))
+        self.left_out = tuple(name for name, size in sizes.items() if size > _MOST)
 
     def lines(self) -> Iterator[str]:
         """The definition of `canonical`."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
-from tabulate import tabulate
-
 from checker.core.verdict import CheckResult, Outcome, is_one_of
 from checker.report.phrases import counted, number, sizes
 
@@ -72,4 +70,6 @@ def _link(file: str) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]], headers: Sequence[str], align: Sequence[str]) -> str:
+    from tabulate import tabulate  # here, as most runs do without it
+
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True, colalign=align if rows else None) + "\n"

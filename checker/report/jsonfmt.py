@@ -48,6 +48,8 @@ def result_record(result: CheckResult) -> dict[str, Json]:
         "depth": statistics.depth,
         "seconds": statistics.seconds,
         "peak_memory_mib": statistics.peak_memory,
+        "bytes_per_state": statistics.state_bytes,
+        "omission_probability": statistics.omission,
         "complete": statistics.complete,
         "limits": {name: value for name, value in asdict(result.limits).items() if value is not None},
         "limit_hit": statistics.limit,
@@ -113,6 +115,8 @@ def _property(result: CheckResult, verdict: PropertyVerdict) -> dict[str, Json]:
 def _expected(expectation: Expectation, verdict: PropertyVerdict) -> str | None:
     """The verdict that the check asks of this property; None where it asks for none."""
     prop = verdict.property
+    if verdict.allowed:
+        return None
     if is_one_of(prop, expectation.properties):
         return Outcome.VIOLATED.value
     match expectation.verdict:

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from tabulate import tabulate
-
 from checker.core.verdict import ExitCode
 from checker.mutate import Fate, Mutant
 from checker.report.phrases import counted, number
@@ -21,6 +19,8 @@ _BY_WIDTH: Final = 48
 
 def render_mutants(model: str, check: str, mutants: Sequence[Mutant]) -> str:
     """A line for each mutation, those that nothing notices once more at the end, and a line that sums up."""
+    from tabulate import tabulate  # here, as most runs do without it
+
     rows = [_row(model, m) for m in mutants]
     headers = ("line", "in", "what", "left out", "fate", "by", "steps")
     align = ("right", "left", "left", "left", "left", "left", "right")

@@ -68,7 +68,9 @@ def outcome_text(verdict: PropertyVerdict) -> str:
 
 def verdict_sentence(result: CheckResult) -> str:
     """The verdict of the whole check."""
-    by_outcome = {outcome: [v for v in result.verdicts if v.outcome is outcome] for outcome in Outcome}
+    by_outcome = {
+        outcome: [v for v in result.verdicts if v.outcome is outcome and not v.allowed] for outcome in Outcome
+    }
     size = sizes_text(result.instance).replace(" ", ", ")
     for outcome in (Outcome.VIOLATED, Outcome.BOUND, Outcome.VACUOUS, Outcome.UNREACHED, Outcome.UNSUPPORTED):
         if found := by_outcome[outcome]:

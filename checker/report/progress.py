@@ -29,6 +29,11 @@ class Progress:
             self._next = seconds + _INTERVAL
             self._write(progress_text(states, transitions, depth, frontier, seconds))
 
+    def count(self, done: int, of: int | None, noun: str) -> None:
+        """How many pieces of work are done, of how many if that is known."""
+        if self._is_terminal:
+            self._write(counted(done, noun) if of is None else f"{number(done)} of {counted(of, noun)}")
+
     def __enter__(self) -> Progress:
         return self
 

@@ -6,10 +6,12 @@ knows nothing of models; `report/text.py` says what the lines are.
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from checker.records import dataclass
 
 WIDTH: Final = 72
 """What fits in a mail that is quoted once or twice."""
@@ -56,6 +58,18 @@ def wrap(text: str, width: int, indent: int = 0, hang: int = 2) -> list[str]:
         subsequent_indent=" " * min(first + hang, deepest),
         break_on_hyphens=False,
     )
+
+
+def plain_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells in columns, left-aligned; a cell may have several lines."""
+    cells = [[cell.split("\n") for cell in row] for row in rows]
+    widths = [max(len(line) for cell in column for line in cell) for column in zip(*cells, strict=True)]
+    lines: list[str] = []
+    for row in cells:
+        for across in itertools.zip_longest(*row, fillvalue=""):
+            padded = (line.ljust(width) for line, width in zip(across, widths, strict=True))
+            lines.append("  ".join(padded).rstrip() + "\n")
+    return "".join(lines)
 
 
 def lay_out(headings: Sequence[str], rows: Sequence[Row], width: int = WIDTH) -> list[str]:

@@ -6,8 +6,6 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
-from tabulate import tabulate
-
 from checker.core.system import PropertyKind
 from checker.core.verdict import CheckResult, ExitCode, Outcome, PropertyVerdict, is_one_of
 from checker.report.phrases import (
@@ -18,7 +16,7 @@ from checker.report.phrases import (
     outcome_text,
     verdict_sentence,
 )
-from checker.report.table import WIDTH
+from checker.report.table import WIDTH, plain_table
 from checker.report.tracetext import render_trace
 
 __all__ = ["render_email", "render_result", "render_suite", "render_trace"]
@@ -46,6 +44,8 @@ def render_result(result: CheckResult) -> str:
 
 def render_suite(results: Sequence[CheckResult]) -> str:
     """One line for each check, and a line that sums up."""
+    from tabulate import tabulate  # here, as a single check can do without it
+
     headers = ("model", "check", "property", "expected", "got", "states", "steps", "time", "")
     rows = [_suite_row(result) for result in results]
     align = ("left",) * 5 + ("right",) * 3 + ("left",)
@@ -83,8 +83,7 @@ def _properties(verdicts: Sequence[PropertyVerdict]) -> str:
         rows.append((names, PropertyKind.FAULT.value, outcome_text(shared[0])))
     if not rows:
         return ""
-    table = tabulate(rows, tablefmt="plain", disable_numparse=True)
-    return textwrap.indent(table, "  ") + "\n"
+    return textwrap.indent(plain_table(rows), "  ")
 
 
 def _ending(result: CheckResult) -> str:
@@ -106,14 +105,14 @@ def _ending(result: CheckResult) -> str:
 
 def _statistics(result: CheckResult) -> str:
     statistics = result.statistics
-    parts = [
-        counted(statistics.states, "state"),
-        counted(statistics.transitions, "transition"),
-        f"depth {number(statistics.depth)}",
-        f"{statistics.seconds:.2f} s",
-    ]
+    parts = [f"depth {number(statistics.depth)}", f"{statistics.seconds:.2f} s"]
+    if statistics.states:  # bounded search visits none
+        parts = [counted(statistics.states, "state"), counted(statistics.transitions, "transition"), *parts]
     if statistics.peak_memory:
-        parts.append(f"{number(round(statistics.peak_memory))} MiB")
+        memory = f"{number(round(statistics.peak_memory))} MiB"
+        if statistics.state_bytes:
+            memory += f" ({round(statistics.state_bytes)} bytes a state)"
+        parts.append(memory)
     how = [result.engine, result.strategy, f"memory {result.instance.system.memory_model}"]
     if result.seed is not None:
         how.append(f"seed {result.seed}")
@@ -128,7 +127,7 @@ def _suite_row(result: CheckResult) -> tuple[str, ...]:
     failing = _failing(result)
     got = ", ".join(dict.fromkeys(v.outcome.value for v in failing))
     if not got:
-        missed = [v for v in result.verdicts if v.outcome in (Outcome.UNREACHED, Outcome.VACUOUS)]
+        missed = [v for v in result.verdicts if v.missed()]
         got = missed[0].outcome.value if missed else ("pass" if result.statistics.complete else "no answer")
         failing = missed
     steps = [len(v.trace.steps) for v in failing if v.trace is not None]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, assert_never
 
 from checker.core.instance import Instance
@@ -27,6 +26,7 @@ from checker.explain import (
     thread_name,
     truth_text,
 )
+from checker.records import dataclass
 from checker.report.phrases import after_steps, config_text, counted, sizes_text
 from checker.report.table import WIDTH, Line, Row, lay_out, to_ascii, wrap
 from checker.report.values import index_names, set_owner

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from checker.core.semantics import SetupFault
-from tests.models import explore_text, violated
+from tests.models import counts, explore_text, violated
 
 OBJECT = "object o = 1 { v : 0..3; c : refcount max 2; } "
 T = "thread t[p : CPU] "
@@ -65,6 +65,35 @@ def test_a_static_is_never_freed() -> None:
 
 def test_final_states_are_no_deadlock() -> None:
     assert violated(explore_text("var x : bool; " + T + "{ await x; } final !x;", CPU=1)) == {}
+
+
+NEVER = {
+    "atomic": "atomic { await OFF; await x; x = false; }",
+    "plain": "await OFF; x = false;",
+    "irqs": "irqs off { await OFF; x = false; }",
+    "pick": "pick c : CPU where OFF; x = false;",
+    "proc": "never(); x = false;",
+}
+
+
+@pytest.mark.parametrize("never", NEVER.values(), ids=NEVER)
+def test_a_branch_that_a_config_closes_is_not_entered(never: str) -> None:
+    model = "config OFF = false; var x : bool; proc never() { await OFF; } " + T
+    run = explore_text(model + "{ loop { either { x = !x; } or { " + never + " } } }", CPU=1)
+    assert violated(run) == {}
+    assert counts(run) == (2, 2)
+
+
+def test_a_thread_that_waits_for_a_false_config_has_not_ended() -> None:
+    text = "config OFF = false; var x : bool; " + T + "{ x = true; await OFF; x = false; }"
+    assert violated(explore_text(text, CPU=1)) == {"deadlock": 1}
+
+
+def test_a_thread_that_waits_for_a_local_has_done_what_is_before() -> None:
+    text = "var x : bool; var y : bool; " + T + "{ let a = x; y = true; await a; x = true; }"
+    run = explore_text(text + "invariant untouched: !y;", CPU=1)
+    assert violated(run) == {"untouched": 2}
+    assert violated(explore_text(text, CPU=1)) == {"deadlock": 2}
 
 
 def test_calls_that_cross_do_not_deadlock() -> None:

@@ -164,3 +164,68 @@ def test_memory_accesses_are_recorded_with_their_order() -> None:
         [("read", "a", "acquire")], [("write", "a", "once"), "smp_mb"], [("write", "b", "release")],
         [("rmw", "a", "once")], [], [("rmw", "b", "full")],
     ]  # fmt: skip
+
+
+PERCPU = """
+object mm = 2 { v : bool; }
+percpu holds : set of mm;
+percpu both : set of CPU;
+percpu table : bool[mm];
+percpu q : seq of mm max 2;
+fn owned(m : mm) : bool = exists c : CPU { m in holds[c] };
+fn mine(m : mm) : bool = holds[m];
+thread a on CPU {
+    let m = alloc mm;
+    holds += m;
+    both += this_cpu;
+    table[m] = true;
+    push(q, m);
+    assert owned(m) && mine(m) && holds[this_cpu][m] && both[this_cpu] && table[this_cpu, m] && len(q[this_cpu]) == 1 && m in q[this_cpu];
+    assert q[0] == m && q[this_cpu][0] == m;
+    forall c : CPU { holds[c] = {}; }
+    push(q[this_cpu], m);
+    clear(q[this_cpu]);
+    holds[this_cpu] += m;
+    holds[m] = false;
+    assert !(m in holds);
+    free m;
+}
+invariant some: forall m : mm { owned(m) => live(m) };
+invariant one: forall m : mm, c : CPU where m in holds[c] { live(m) && holds[c][m] && holds[c, m]};
+"""
+
+
+def test_a_per_cpu_variable_is_indexed_by_a_cpu_or_by_what_it_holds() -> None:
+    run = explore_text(PERCPU, CPU=1)
+    assert violated(run) == {}
+    assert run.statistics.states == 29
+
+
+PTE = """
+record pte { busy : bool; slot : 0..3; owner : CPU?; cpus : set of CPU; }
+var x : pte;
+@kernel("f.c", "is_busy")
+fn busy(p : pte) : bool = p.busy;
+thread a[me : CPU] {
+    let old = x;
+    let new = old;
+    new.busy = true;
+    new.cpus += me;
+    if try_cmpxchg(x, old, new) { assert x == new && x != old && busy(new); } else { skip; }
+    let again = try_cmpxchg(x, old, new);
+    assert !again;
+    let seen = cmpxchg(x, old, old);
+    assert seen == new;
+    new.slot = 2;
+    let was = xchg(x, new);
+    assert was.slot == 0 && x.slot == 2 && x == new;
+}
+cover swapped: exists c : CPU { x.cpus == {c} && x.slot == 2 };
+"""
+
+
+def test_a_record_is_compared_and_exchanged_as_one_value() -> None:
+    run = explore_text(PTE, CPU=1)
+    assert violated(run) == {}
+    assert reached(run) == {"swapped"}
+    assert counts(run)[0] == 9  # the first, and one a statement that reads or writes x

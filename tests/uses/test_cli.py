@@ -204,6 +204,23 @@ def test_unreached_statement_is_named(lzcheck: Command, tmp_path: Path) -> None:
     assert f"{file}:26:9: a condition is never true [LZ402]" in out
 
 
+def test_what_may_stay_unreached_is_named_one_by_one(lzcheck: Command, tmp_path: Path) -> None:
+    file = tmp_path / "gate.lzm"
+    idle = "invariant idle: forall c : CPU { rounds[c] > 1 => c in inside };\n"
+    covers = GATE + idle + "cover far: exists c : CPU { rounds[c] == 3 };\n"
+    file.write_text(covers + "check all { allow unreached far, idle; } expect pass;\n")
+    status, out, _ = lzcheck(str(file), "--check", "all")
+    assert status == ExitCode.EXPECTED
+    assert "unreached (allowed)" in out and "vacuous (allowed)" in out and "holds for" in out
+    assert lzcheck(str(file), "--check", "all", "--json", "-")[0] == ExitCode.EXPECTED
+    file.write_text(covers + "check one { allow unreached idle; } expect pass;\n")
+    status, out, _ = lzcheck(str(file), "--check", "one")
+    assert status == ExitCode.SURPRISE
+    assert "never reached: far" in out and "idle:" not in out
+    file.write_text(covers + "check statements { allow unreached; } expect pass;\n")
+    assert lzcheck(str(file), "--check", "statements")[0] == ExitCode.SURPRISE
+
+
 # -- engines
 
 
@@ -387,7 +404,7 @@ def test_our_own_mistakes_are_exit_status_4(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("checker.cli.run_check", broken)
+    monkeypatch.setattr("checker.suite.run_check", broken)
     assert main([gate, "--engine", "explorer"]) == ExitCode.INTERNAL
     assert "internal error" in capsys.readouterr().err
 

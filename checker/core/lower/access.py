@@ -14,7 +14,7 @@ from checker.core.lower.values import item, plain, seq_element, seq_len
 from checker.lang import syntax as s
 from checker.lang import types as t
 from checker.lang.diagnostics import UserError
-from checker.lang.indexing import dimensions, flatten_index
+from checker.lang.indexing import flatten_index, names_cpu
 from checker.lang.names import CPU, Model
 from checker.lang.resolve import ConfigValue, TypeResolver
 from checker.lang.source import Span
@@ -153,8 +153,7 @@ class Access(ABC):
         declared = self.model.vars[name]
         type_ = self.resolver.declared(declared)
         ghost, machine = declared.storage == "ghost", declared.storage == "hw"
-        outside = env.in_property and not env.in_fn and bool(indices)
-        if declared.percpu and (outside or len(indices) > dimensions(type_)):
+        if declared.percpu and self._names_cpu(type_, indices, env):
             place = Place(t.ArrayType(type_, (CPU,)), name, (), True, ghost, machine)
         elif declared.percpu:
             if env.this_cpu is None:
@@ -164,6 +163,11 @@ class Access(ABC):
         else:
             place = Place(type_, name, (), True, ghost, machine)
         return self._behind(place, indices, env)
+
+    def _names_cpu(self, own: t.Type, indices: tuple[s.Expr, ...], env: Env) -> bool:
+        """Whether the first index on a per-CPU variable says which CPU's."""
+        here = not env.in_property or env.in_fn
+        return bool(indices) and names_cpu(own, self._type_of_base(indices[0], env), len(indices), has_cpu=here)
 
     def _behind(self, place: Place, indices: tuple[s.Expr, ...], env: Env) -> Place:
         """The place behind indices: of arrays and, as a Bool, of sets."""
@@ -233,9 +237,17 @@ class Access(ABC):
     def _part(self, expr: s.NameExpr | s.FieldExpr | s.IndexExpr, env: Env) -> Typed:
         if isinstance(expr, s.IndexExpr):
             base, indices = flatten_index(expr)
-            base_type = self._type_of_base(base, env) if not self._is_percpu(base, env) else t.VOID
-            if isinstance(base_type, t.SeqType) and len(indices) == 1:
-                return self._seq_item(self.place(base, env), base_type, indices[0], env)
+            base_type: t.Type = t.VOID
+            if not self._is_percpu(base, env):
+                base_type = self._type_of_base(base, env)
+                if isinstance(base_type, t.SeqType) and len(indices) == 1:
+                    return self._seq_item(self.place(base, env), base_type, indices[0], env)
+            elif isinstance(base, s.NameExpr):
+                own = self.resolver.declared(self.model.vars[base.name])
+                whose = 1 if self._names_cpu(own, indices, env) else 0
+                if isinstance(own, t.SeqType) and len(indices) == whose + 1:
+                    place = self._global(base.name, indices[:whose], expr.span, env)
+                    return self._seq_item(place, own, indices[whose], env)
             if isinstance(base_type, t.SetType) and not self._has_place(base, env):
                 value, _ = self.value(base, env)
                 assert isinstance(value, SetValue)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from checker.core import system as y
 from checker.lang import types as t
 from checker.lang.source import NO_SPAN, Span
+from checker.records import dataclass
 
 IRQ = "irq"
 NMI = "nmi"

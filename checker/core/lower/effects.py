@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from checker.core import fold
@@ -14,11 +14,12 @@ from checker.core.lower.exprs import ExprLowerer
 from checker.core.lower.flow import Assign, Barrier, Check, Guard, Operation, Order, Origin, Sections
 from checker.core.lower.scope import Env, Typed
 from checker.core.lower.shapes import GenValue, Place, RecordValue, Value
-from checker.core.lower.values import compare, plain
+from checker.core.lower.values import plain
 from checker.lang import syntax as s
 from checker.lang import types as t
 from checker.lang.diagnostics import UserError
 from checker.lang.primitives import FENCES, PRIMITIVES
+from checker.records import dataclass
 
 if TYPE_CHECKING:
     from checker.core.lower.statements import Builder
@@ -126,7 +127,7 @@ def _cmpxchg(b: Builder, name: str, call: s.CallExpr, env: Env, order: Order) ->
     old = b.exprs.read(place, call.span, env)
     expected = b.exprs.fit(b.exprs.value(call.args[1], env), place.type)
     value = b.exprs.fit(b.exprs.value(call.args[2], env), place.type)
-    same = compare("==", plain(old), plain(expected))
+    same = b.exprs.equal(old, expected, call.span, env)
     ops = []
     with b.exprs.under(same):
         for op in places.store(b.exprs, place, value, call.span):

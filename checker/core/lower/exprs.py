@@ -15,7 +15,7 @@ from checker.core.lower import gens
 from checker.core.lower.access import Access
 from checker.core.lower.context import current_name
 from checker.core.lower.scope import Bound, Env, Typed
-from checker.core.lower.shapes import Condition, GenValue, Place, SetValue, Value
+from checker.core.lower.shapes import Condition, GenValue, Place, RecordValue, SetValue, Value
 from checker.core.lower.values import (
     capacity,
     choose,
@@ -30,6 +30,7 @@ from checker.lang import syntax as s
 from checker.lang import types as t
 from checker.lang.diagnostics import UserError
 from checker.lang.names import CPU
+from checker.lang.source import Span
 
 
 class ExprLowerer(Access):
@@ -144,10 +145,25 @@ class ExprLowerer(Access):
             return self._compare_sets(expr.op, a, b)
         if isinstance(a, GenValue) or isinstance(b, GenValue):
             assert isinstance(a, GenValue) and isinstance(b, GenValue)
-            return self._compare_gens(expr, a, b, env)
+            return self._compare_gens(expr.op, a, b, expr.span, env)
+        if isinstance(a, RecordValue) or isinstance(b, RecordValue):
+            same = self.equal(a, b, expr.span, env)
+            return same if expr.op == "==" else fold.not_(same)
         if isinstance(a, y.Null) and not a.sort and isinstance(b, y.Null):
             return y.Lit(expr.op == "==", y.BOOL)
         return compare(expr.op, plain(a), plain(b))
+
+    def equal(self, a: Value, b: Value, span: Span, env: Env) -> y.Expr:
+        """Whether two values of one type are the same; records are where all their fields are."""
+        match a, b:
+            case SetValue(), SetValue():
+                return self._compare_sets("==", a, b)
+            case RecordValue(), RecordValue():
+                return fold.and_(self.equal(v, b.fields[name], span, env) for name, v in a.fields.items())
+            case GenValue(), GenValue():
+                return self._compare_gens("==", a, b, span, env)
+            case _:
+                return compare("==", plain(a), plain(b))
 
     def _compare_sets(self, op: str, a: SetValue, b: SetValue) -> y.Expr:
         sorts = a.sorts or b.sorts
@@ -159,16 +175,16 @@ class ExprLowerer(Access):
             body = fold.quantify("forall", name, sort, body)
         return fold.not_(body) if op == "!=" else body
 
-    def _compare_gens(self, expr: s.Binary, a: GenValue, b: GenValue, env: Env) -> y.Expr:
-        gens.one_moment(a, b, expr.span)
+    def _compare_gens(self, op: str, a: GenValue, b: GenValue, span: Span, env: Env) -> y.Expr:
+        gens.one_moment(a, b, span)
         related = gens.comparable(a, b)
         if env.in_property:
-            if expr.op == "!=":
+            if op == "!=":
                 return fold.not_(fold.and_((related, gens.compare_gens("==", a, b))))
-            return fold.and_((related, gens.compare_gens(expr.op, a, b)))
+            return fold.and_((related, gens.compare_gens(op, a, b)))
         what = y.Fault("gen_family", "generations of two different counters are compared")
-        self.require(related, what, expr.span)
-        return gens.compare_gens(expr.op, a, b)
+        self.require(related, what, span)
+        return gens.compare_gens(op, a, b)
 
     def _arithmetic(self, expr: s.Binary, env: Env) -> Typed:
         (a, ta), (b, tb) = self.value(expr.left, env), self.value(expr.right, env)

@@ -7,13 +7,14 @@ turns stretches of them into actions with simultaneous updates.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from checker.core import fold
 from checker.core import system as y
 from checker.lang.diagnostics import Diagnostic, Note, UserError
 from checker.lang.source import NO_SPAN, Span
+from checker.records import dataclass
 
 # -- operations
 
@@ -160,6 +161,11 @@ class Edge:
     branch: bool | None = None
     memory: tuple[y.Access | y.Fence, ...] = ()
 
+    @property
+    def never(self) -> bool:
+        """Whether it waits for what a config makes false: nobody comes this way, and nobody has ended before it."""
+        return Guard(y.FALSE) in self.operations
+
 
 class Flow:
     """The graph of one thread, while it is built."""
@@ -205,7 +211,7 @@ class Flow:
     ) -> None:
         """A new edge; `step` makes it a step even if it touches nothing shared."""
         kept = tuple(op for op in operations if op not in (Guard(y.TRUE), Check(y.TRUE, _ANY)))
-        if Guard(y.FALSE) in kept:
+        if Guard(y.FALSE) in kept and not blocking:
             return
         visible = step or (not self._only_ghosts(kept) and any(self._touches_shared(op) for op in kept))
         memory = self._memory(kept, order, rmw)

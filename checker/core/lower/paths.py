@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from checker.core import fold
 from checker.core import system as y
@@ -30,6 +30,7 @@ from checker.core.lower.flow import (
     expressions,
 )
 from checker.lang.diagnostics import UserError
+from checker.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +174,11 @@ class PathMaker:
         if not run.used:
             if self._deeper(start, run.at):
                 return True  # nothing was done yet, and here others may come in between
+            if all(e.never for e in edges) and any(self._flow.nodes[n].choice for n in run.seen):
+                return False  # a choice that cannot go on is none
             return self._deeper(run.at, start) and any(e.blocking for e in edges)
-        if node.choice or any(self._is_step(e) for e in edges):
-            return True
+        if node.choice or any(e.blocking or self._is_step(e) for e in edges):
+            return True  # what was done is done, even if the thread can never go on
         return any(self._deeper(e.target, run.at) for e in edges)
 
     def _is_step(self, edge: Edge) -> bool:
@@ -445,12 +448,15 @@ def _liveness(flow: Flow, locals_: set[str], own: int) -> list[set[str]]:
     live: list[set[str]] = [set() for _ in flow.nodes]
     incoming: list[list[int]] = [[] for _ in flow.nodes]
     for edge in flow.edges:
-        incoming[edge.target].append(edge.source)
+        if not edge.never:
+            incoming[edge.target].append(edge.source)
     work = list(range(len(flow.nodes)))
     while work:
         node = work.pop()
         now: set[str] = set()
         for number in flow.nodes[node].out:
+            if flow.edges[number].never:
+                continue
             use = uses[number]
             now |= use.reads | (live[flow.edges[number].target] - use.kills)
         if now != live[node]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from checker.core import system as y
 from checker.core.lower.shapes import Place, Value
 from checker.lang import types as t
+from checker.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

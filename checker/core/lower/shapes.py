@@ -9,12 +9,13 @@ whose family it is of, a lock its holder.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from checker.core import fold
 from checker.core import system as y
 from checker.lang import types as t
 from checker.lang.source import Span
+from checker.records import dataclass
 
 # -- values
 

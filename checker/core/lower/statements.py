@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from checker.core import fold
 from checker.core import system as y
@@ -34,6 +34,11 @@ from checker.lang.diagnostics import Diagnostic, UserError
 from checker.lang.primitives import PRIMITIVES
 from checker.lang.source import SourceFile, Span
 from checker.lang.typecheck import TypedModel
+from checker.records import dataclass
+
+
+_CALLED = "what was called"
+"""Stands for the result of a call within the expression that compares it."""
 
 
 @dataclass(slots=True)
@@ -320,6 +325,16 @@ class Builder:
 
     def rhs(self, expr: s.Expr, env: Env, at: int) -> tuple[int, Effect]:
         """The right side of an assignment: a pure value, an effect, or the result of an inlined proc."""
+        if isinstance(expr, s.Unary) and expr.op == "!" and self._has_effect(expr.operand):
+            at, effect = self.rhs(expr.operand, env, at)
+            return at, replace(effect, typed=(fold.not_(self.exprs.truth(*effect.typed)), t.BOOL))
+        if isinstance(expr, s.Binary) and self._has_effect(expr):
+            at, effect = self.rhs(expr.left, env, at)
+            value, type_ = effect.typed
+            inside = env.child()
+            inside.names[_CALLED] = Bound(type_, value)
+            compared = replace(expr, left=s.NameExpr(_CALLED, span=expr.left.span))
+            return at, replace(effect, typed=self.exprs.value(compared, inside))
         if isinstance(expr, s.CallExpr):
             name = expr.callee.text
             if name in self.typed.model.procs:
@@ -333,6 +348,19 @@ class Builder:
             if name in ("READ_ONCE", "smp_load_acquire") and name not in self.typed.model.fns:
                 return at, Effect((), self.exprs.value(expr, env), order=_order(name))
         return at, Effect((), self.exprs.value(expr, env))
+
+    def _has_effect(self, expr: s.Expr) -> bool:
+        """Whether a call with effects is the whole expression, negated or compared with something."""
+        match expr:
+            case s.Unary(op="!", operand=inner) | s.Binary(left=inner):
+                return self._has_effect(inner)
+            case s.CallExpr(callee=callee):
+                name = callee.text
+                return name in self.typed.model.procs or (
+                    name not in self.typed.model.fns and PRIMITIVES[name].effect
+                )
+            case _:
+                return False
 
     def _let(self, st: s.Let, env: Env, at: int) -> int:
         type_ = self.typed.locals[id(st)]

@@ -23,6 +23,7 @@ struct region {
 struct arena {
 	struct region states;
 	struct region levels; /* of uint32_t */
+	struct region next;   /* if leaks are asked about: by state, the number of one of its successors + 1 */
 	_Atomic uint32_t count;
 	uint32_t room;
 };
@@ -43,14 +44,6 @@ struct witness {
 
 #define NO_RULE UINT32_MAX
 
-/* In a degree: the search did not go on from this state. */
-#define LZ_CUT 0x8000u
-
-/* The successors of some neighbouring states, by what they lie behind in `targets` and `degrees`. */
-struct stretch {
-	uint32_t arena, first, count;
-};
-
 struct worker {
 	struct sink sink;
 	unsigned id;
@@ -61,10 +54,10 @@ struct worker {
 	uint64_t found;    /* properties decided in this pass */
 	uint64_t marks;    /* covers and premises that were true in this pass */
 	bool cut;          /* some state's successors were not all looked at */
+	bool more;         /* leak: this sweep has changed something */
 	struct witness witness[LZ_PROPERTIES];
 	/* what is left of the piece of work at hand */
 	uint32_t piece_arena, piece_next, piece_end;
-	struct region targets, degrees, stretches;
 	/* pads to whole cache lines, so that workers do not share any */
 	char pad[128];
 };
@@ -103,7 +96,7 @@ struct search {
 	uint64_t marks;      /* covers and premises that were true */
 	uint64_t violable;   /* properties that are no covers */
 	struct witness witness[LZ_PROPERTIES];
-	bool cut, complete, edges, edges_dropped, undefined, outgrown;
+	bool cut, complete, leaks, leaks_dropped, undefined, outgrown;
 	struct state trouble;
 
 	_Atomic int pause;   /* all workers are to meet */
@@ -133,14 +126,18 @@ void store_init(struct search *q);
 const struct state *state_at(const struct search *q, state_number number);
 void table_grow(struct search *q, struct worker *w, bool first);
 bool worker_flush(struct search *q, struct worker *w);
+state_number state_find(const struct search *q, const struct state *s, uint64_t hash);
 
 /* search.c */
 extern struct search *the_search;
 void search_run(struct search *q);
 double now_seconds(void);
+uint64_t bytes_now(const struct search *q);
+void drop_leaks(struct search *q);
 
 /* leak.c */
 void leak_find(struct search *q);
+void leak_flush(struct search *q, struct worker *w);
 bool leak_doomed(const struct search *q, state_number number, unsigned property);
 
 /* paths.c */

@@ -1,4 +1,4 @@
-/* Which objects can still be freed: backwards over the successors that the search has kept. */
+/* Which objects can still be freed: backwards over the states, with what the search has kept and what it computes again. */
 #include "engine.h"
 
 #include <stdlib.h>
@@ -36,38 +36,83 @@ static void set_able(const struct search *q, unsigned arena, uint32_t place, uin
 				      memory_order_relaxed);
 }
 
-/* One walk over a worker's states, the last first; true if something was added. */
-static bool sweep(const struct search *q, const struct worker *w, uint64_t full, bool first)
+/* What can be freed from a state itself, or from the successor that the search has remembered; true if that is more. */
+static bool follow(const struct search *q, unsigned arena, uint32_t place, uint64_t full, bool first)
 {
+	const struct arena *a = &q->arenas[arena];
+	state_number next = ((const state_number *)(const void *)a->next.at)[place];
+	uint64_t old = get_able(q, arena, place), able = old;
+
+	if (old == full)
+		return false;
+	if (first)
+		able |= full & ~model_live((const struct state *)(const void *)a->states.at + place);
+	if (next && able != full)
+		able |= get_able(q, (next - 1) & ((1u << q->thread_bits) - 1), (next - 1) >> q->thread_bits);
+	if (able == old)
+		return false;
+	set_able(q, arena, place, able);
+	return true;
+}
+
+/* Successors of a sweep: what can be freed from them can be freed from where they come from. */
+void leak_flush(struct search *q, struct worker *w)
+{
+	struct sink *x = &w->sink;
 	const unsigned bits = q->thread_bits, low = (1u << bits) - 1;
-	const struct stretch *stretch = (const struct stretch *)(const void *)(w->stretches.at + w->stretches.used);
-	const struct stretch *begin = (const struct stretch *)(const void *)w->stretches.at;
-	const uint16_t *degree = (const uint16_t *)(const void *)(w->degrees.at + w->degrees.used);
-	const state_number *target = (const state_number *)(const void *)(w->targets.at + w->targets.used);
-	bool changed = false;
 
-	while (stretch-- != begin) {
-		const struct state *states = (const struct state *)(const void *)q->arenas[stretch->arena].states.at;
+	for (unsigned i = 0; i < x->pending; i++) {
+		uint64_t entry = x->slots[x->hashes[i] >> x->shift];
 
-		for (uint32_t i = stretch->first + stretch->count; i-- != stretch->first;) {
-			unsigned count = *--degree & (LZ_CUT - 1);
-			uint64_t old = 0, able;
+		if (entry)
+			__builtin_prefetch(state_at(q, (state_number)entry - 1));
+	}
+	for (unsigned i = 0; i < x->pending; i++) {
+		state_number owner = x->owners[i], target = state_find(q, &x->batch[i], x->hashes[i]);
+		uint64_t old = get_able(q, owner & low, owner >> bits);
+		uint64_t able = old | get_able(q, target & low, target >> bits);
 
-			target -= count;
-			if (!first)
-				old = get_able(q, stretch->arena, i);
-			if (old == full)
-				continue;
-			able = first ? *degree & LZ_CUT ? full : full & ~model_live(&states[i]) : old;
-			for (unsigned k = 0; k < count && able != full; k++)
-				able |= get_able(q, target[k] & low, target[k] >> bits);
-			if (able != old) {
-				set_able(q, stretch->arena, i, able);
-				changed = true;
-			}
+		if (able != old) {
+			set_able(q, owner & low, owner >> bits, able);
+			w->more = true;
 		}
 	}
-	return changed;
+	x->pending = 0;
+}
+
+/*
+ * One walk over the states that a worker found, the last first; true if something was added.  At first it goes by
+ * remembered successors only; that leaves few states, whose successors are then computed again.
+ */
+static bool sweep(struct search *q, struct worker *w, uint64_t full, bool first, bool again)
+{
+	struct sink *x = &w->sink;
+	const struct state *states = (const struct state *)(const void *)w->arena->states.at;
+
+	w->more = false;
+	for (uint32_t i = atomic_load(&w->arena->count); i-- != 0;) {
+		if (!again) {
+			w->more |= follow(q, w->id, i, full, first);
+			continue;
+		}
+		if (get_able(q, w->id, i) == full)
+			continue;
+		x->source = &states[i];
+		x->owner = i << q->thread_bits | w->id;
+		x->faults = 0;
+		x->enabled = 0;
+		if (!(model_state_properties && model_broken(&states[i])))
+			model_expand(&states[i], x);
+		else
+			x->faults = 1;
+		if (x->faults) {
+			/* the search did not go on from here, so anything might follow */
+			set_able(q, w->id, i, full);
+			w->more = true;
+		}
+	}
+	leak_flush(q, w);
+	return w->more;
 }
 
 static uint64_t properties_of(uint64_t objects)
@@ -105,29 +150,29 @@ static uint32_t level_of(const struct arena *a, uint32_t place)
 }
 
 struct share {
-	const struct search *q;
-	const struct worker *w;
+	struct search *q;
+	struct worker *w;
 	uint64_t full;
-	bool first, changed;
+	bool first, again, changed;
 };
 
 static void *sweep_share(void *argument)
 {
 	struct share *share = argument;
 
-	share->changed = sweep(share->q, share->w, share->full, share->first);
+	share->changed = sweep(share->q, share->w, share->full, share->first, share->again);
 	return NULL;
 }
 
 /* Each worker's states, at the same time where there are threads; true if something was added. */
-static bool sweep_all(const struct search *q, uint64_t full, bool first)
+static bool sweep_all(struct search *q, uint64_t full, bool first, bool again)
 {
 	struct share shares[LZ_MAX_THREADS];
 	pthread_t threads[LZ_MAX_THREADS];
 	bool started[LZ_MAX_THREADS] = {false}, changed = false;
 
 	for (unsigned i = 0; i < q->threads; i++) {
-		shares[i] = (struct share){.q = q, .w = &q->workers[i], .full = full, .first = first};
+		shares[i] = (struct share){.q = q, .w = &q->workers[i], .full = full, .first = first, .again = again};
 		started[i] = i && !pthread_create(&threads[i], NULL, sweep_share, &shares[i]);
 	}
 	for (unsigned i = 0; i < q->threads; i++) {
@@ -145,14 +190,28 @@ void leak_find(struct search *q)
 {
 	uint64_t full, found = 0;
 	uint32_t level[LZ_PROPERTIES];
-	bool changed = true;
+	uint64_t *counts[LZ_MAX_THREADS];
+	bool first = true;
 
 	if (!make_room(q, &full)) {
-		q->edges_dropped = true;
+		q->leaks_dropped = true;
 		return;
 	}
-	for (bool first = true; changed; first = false)
-		changed = sweep_all(q, full, first);
+	fprintf(stderr,"begin %f\n", now_seconds()-q->started);while (sweep_all(q, full, first, false))
+		first = false;
+	for (unsigned i = 0; i < q->threads; i++) {
+		counts[i] = q->workers[i].sink.fired;
+		q->workers[i].sink.fired = wanted(calloc(model_rules + 1, sizeof *counts[i]));
+		q->workers[i].sink.sweep = true;
+	}
+	for (;;) { uint64_t n=0; for (unsigned a=0;a<q->threads;a++) for (uint32_t i=0;i<atomic_load(&q->arenas[a].count);i++) n+= get_able(q,a,i)!=full;
+	fprintf(stderr,"sweep left %llu %f\n",(unsigned long long)n, now_seconds()-q->started);
+	if (!sweep_all(q, full, false, true)) break; }
+	for (unsigned i = 0; i < q->threads; i++) {
+		free(q->workers[i].sink.fired);
+		q->workers[i].sink.fired = counts[i];
+		q->workers[i].sink.sweep = false;
+	}
 	for (unsigned a = 0; a < q->threads; a++) {
 		uint32_t count = atomic_load(&q->arenas[a].count);
 

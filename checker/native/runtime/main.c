@@ -71,14 +71,10 @@ static void make_workers(struct search *q)
 		w->id = i;
 		w->arena = &q->arenas[i];
 		w->sink.fired = wanted(calloc(model_rules + 1, sizeof *w->sink.fired));
-		if (q->edges && (!region_reserve(&w->targets, machine_memory()) ||
-				 !region_reserve(&w->degrees, machine_memory()) ||
-				 !region_reserve(&w->stretches, machine_memory())))
-			wanted(NULL);
 	}
 }
 
-static void report_counts(const struct search *q)
+static void report_counts(const struct search *q, uint64_t stored)
 {
 	static const char *const limits[] = {"none", "states", "depth", "seconds", "memory", "interrupted"};
 	uint64_t states = 0, transitions = 0;
@@ -104,14 +100,15 @@ static void report_counts(const struct search *q)
 	}
 	printf("done %llu %llu %u %s %d %d %d %.6f %.3f %llu\n", (unsigned long long)states,
 	       (unsigned long long)transitions, q->level, limits[atomic_load(&q->limit)], q->complete, q->cut,
-	       q->edges_dropped, now_seconds() - q->started, peak_mebibytes(),
-	       (unsigned long long)(atomic_load(&q->bytes) + states * sizeof(struct state)));
+	       q->leaks_dropped, now_seconds() - q->started, peak_mebibytes(),
+	       (unsigned long long)stored);
 }
 
 int main(int count, char **arguments)
 {
 	struct search *q = &search;
 	struct sigaction action = {.sa_handler = interrupt, .sa_flags = SA_RESTART};
+	uint64_t stored;
 
 	the_search = q;
 	sigaction(SIGINT, &action, NULL);
@@ -120,19 +117,20 @@ int main(int count, char **arguments)
 	while ((1u << q->thread_bits) < q->threads)
 		q->thread_bits++;
 	q->violable = ~model_marks;
-	q->edges = model_leaks;
+	q->leaks = model_leaks;
 	pthread_mutex_init(&q->mutex, NULL);
 	pthread_cond_init(&q->met, NULL);
 	read_initial(q);
 	make_workers(q);
 	store_init(q);
 	search_run(q);
-	if (q->complete && q->edges)
+	if (q->complete && q->leaks)
 		leak_find(q);
 	for (unsigned i = 0; i < q->threads; i++)
 		q->workers[i].sink.pending = 0;
-	q->edges = false;
+	stored = bytes_now(q);
+	q->leaks = false;
 	paths_report(q);
-	report_counts(q);
+	report_counts(q, stored);
 	return fflush(stdout) ? 1 : 0;
 }

@@ -173,22 +173,31 @@ static uint32_t level_of_state(const struct search *q, state_number number)
 	return level;
 }
 
-/* The states of a level from which a way goes on: into `next`, or, in the last level, that are a goal. */
+/*
+ * The states of a level from which a way goes on: into `next`, or, in the last level, that are a goal.
+ * If one is enough it is the smallest, so that it does not depend on which thread found what.
+ */
 static void collect(struct finder *f, uint32_t level, const struct set *next, bool one, struct set *found)
 {
 	const struct search *q = f->q;
+	const struct state *least = NULL;
 
 	for (unsigned a = 0; a < q->threads; a++)
 		for (uint32_t i = level_begin(q, a, level); i < level_begin(q, a, level + 1); i++) {
 			state_number number = i << q->thread_bits | a;
 			const struct state *s = state_at(q, number);
 
-			if (next ? leads_into(f, s, next) : goal(f, s, number)) {
+			if (one && least && memcmp(least, s, sizeof *s) < 0)
+				continue;
+			if (next ? !leads_into(f, s, next) : !goal(f, s, number))
+				continue;
+			if (one)
+				least = s;
+			else
 				set_add(found, s);
-				if (one)
-					return;
-			}
 		}
+	if (least)
+		set_add(found, least);
 }
 
 /* -- ways */

@@ -42,12 +42,15 @@ struct sink {
 	uint64_t faults;      /* properties that a fault of `source` violates, and bit 63 for any fault */
 	uint64_t *fired;      /* by rule */
 	struct steps *listen; /* if set, successors are listed there and not stored */
+	bool sweep;           /* successors are looked up, not stored: see leak.c */
+	uint32_t owner;       /* the number of `source` */
 	bool undefined;       /* null was used as an index in an action */
 	bool outgrown;        /* a variable got a value outside its type */
 	uint64_t *slots;      /* the table, for prefetching */
 	unsigned shift;
 	unsigned pending;
 	uint64_t hashes[LZ_BATCH];
+	uint32_t owners[LZ_BATCH];
 	struct state batch[LZ_BATCH];
 };
 
@@ -120,6 +123,7 @@ static inline void sink_put(struct sink *x, const struct state *n)
 
 	x->batch[i] = *n;
 	x->hashes[i] = h;
+	x->owners[i] = x->owner;
 	__builtin_prefetch(&x->slots[h >> x->shift], 1);
 	x->pending = i + 1;
 	if (LZ_UNLIKELY(i + 1 == LZ_BATCH))
