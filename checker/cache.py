@@ -40,8 +40,13 @@ def read_entry(name: str, environ: Mapping[str, str] = os.environ) -> bytes | No
     return content if hashlib.sha256(content).digest() == digest else None
 
 
-def keep_entry(name: str, content: bytes, environ: Mapping[str, str] = os.environ) -> None:
-    """Keep the content under a name, if that is possible."""
+def keep_entry(
+    name: str, content: bytes, environ: Mapping[str, str] = os.environ, *, of: str = "", at_most: int = 0
+) -> None:
+    """Keep the content under a name, if that is possible.
+
+    Of the entries whose names begin with `of`, where that is given, the `at_most` latest are left.
+    """
     folder = cache_folder(environ)
     if folder is None:
         return
@@ -50,6 +55,14 @@ def keep_entry(name: str, content: bytes, environ: Mapping[str, str] = os.enviro
         folder.mkdir(parents=True, exist_ok=True)
         part.write_bytes(hashlib.sha256(content).digest() + content)
         part.replace(folder / name)
+        if of:
+            _forget(folder, of, at_most)
     except OSError:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def _forget(folder: Path, of: str, at_most: int) -> None:
+    found = [(entry.stat().st_mtime, entry.name) for entry in os.scandir(folder) if entry.name.startswith(of)]
+    for _, name in sorted(found)[: max(0, len(found) - at_most)]:
+        (folder / name).unlink(missing_ok=True)

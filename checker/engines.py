@@ -6,15 +6,16 @@ import os
 from dataclasses import field, replace
 from typing import Final, Literal
 
+from checker.cache import keep_entry, key, read_entry
 from checker.core.instance import Instance
 from checker.core.system import Property
 from checker.core.verdict import Limits
 from checker.explorer import Exploration, Strategy, explore
 from checker.lang.diagnostics import UserError
-from checker.native.build import CompilerFailed, NoCompiler, is_remembered, remember
+from checker.native.build import CompilerFailed, NoCompiler, NoRoom
 from checker.native.emit import PARTIAL_ORDER
 from checker.native.layout import Unsupported
-from checker.native.run import explore_native
+from checker.native.run import EngineFailed, explore_native
 from checker.records import dataclass
 from checker.search import Listener
 
@@ -25,6 +26,9 @@ the explorer again where that cannot do what is asked.  `smt` is bounded search 
 
 SMALL: Final = 50_000
 """States that the explorer visits before the native engine is compiled: they take about as long as compiling."""
+
+_REMEMBERED: Final = 2000
+"""Large checks that are remembered."""
 
 _LONGER: Final = "perhaps not with the fewest steps: a limit ended the search for them"
 
@@ -101,14 +105,15 @@ def _small(
 ) -> Exploration | None:
     """What the explorer says, if it needs few states for it; that it does not is remembered for the next time."""
     question = repr((SMALL, instance.system, sorted(instance.sizes.items()), [p.name for p in properties], stop_on))
-    if is_remembered(question):
+    large = f"large-{key(question)}"
+    if read_entry(large) is not None:
         return None
     few = SMALL if run.limits.states is None else min(SMALL, run.limits.states)
     found = explore(instance, properties, replace(run.limits, states=few), stop_on=stop_on, events=events)
     if found.statistics.limit != "states":
         return found
     if few == SMALL:
-        remember(question)
+        keep_entry(large, b"", of="large-", at_most=_REMEMBERED)
     return None
 
 
@@ -158,7 +163,11 @@ def search(
         try:
             found = _native(instance, properties, run, stop_on, events, symmetry=symmetry, por=por)
             return Answer("native", found, found.reductions)
-        except (NoCompiler, CompilerFailed, Unsupported) as reason:
+        except EngineFailed as failure:
+            if failure.starved:
+                raise MemoryError from failure
+            raise
+        except (NoCompiler, CompilerFailed, NoRoom, Unsupported) as reason:
             if run.engine == "native":
                 raise UserError.of("LZ602", str(reason), hint="--engine explorer needs no compiler") from None
             notes = (f"the explorer answered instead of the native engine: {reason}",)

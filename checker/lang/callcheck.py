@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from checker.lang import syntax as s
 from checker.lang import types as t
 from checker.lang.diagnostics import Note, among, suggest
+from checker.lang.names import CPU
 from checker.lang.primitives import PRIMITIVES, Primitive
 from checker.lang.scope import Scope
 from checker.lang.walk import first_name, last_name
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 _REFS = (t.LockType, t.RefcountType, t.SeqType)
 """What is passed by reference even where the parameter does not say `ref`."""
 
-_WANTED = {"seq": "a sequence", "set": "a set", "number": "a number", "flag": "a bool", "object": "an object"}
+_WANTED = {"seq": "a sequence", "set": "a set", "number": "a number", "flag": "a bool", "object": "an object",
+           "cpu": "a CPU"}  # fmt: skip
 
 
 class CallChecker:
@@ -127,6 +129,8 @@ class CallChecker:
                 return t.IntType(0, first.bound) if isinstance(first, t.RefcountType) else first
             case "element":
                 return _element(first)
+            case "task":
+                return self._exprs.task(name, expr.callee.span)
             case _:
                 return t.VOID
 
@@ -167,8 +171,9 @@ class CallChecker:
             case "flag":
                 return isinstance(got, t.BoolType)
             case "task":
-                tasks = (x.param.sort.text for x in self._model.threads.values() if x.kind == "task" and x.param)
-                return isinstance(got, t.ElemType) and got.sort in tasks
+                return isinstance(got, t.ElemType) and got.sort in self._model.task_sorts()
+            case "cpu":
+                return isinstance(got, t.ElemType) and got.sort == CPU
             case "object":
                 return isinstance(got, t.ElemType) and got.sort in self._model.objects
             case "place" if cas:

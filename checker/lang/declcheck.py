@@ -63,7 +63,8 @@ class DeclarationChecker:
             case None:
                 pass
             case s.AnyInit():
-                if not isinstance(element, t.BoolType | t.IntType | t.EnumType | t.ElemType | t.ErrorType):
+                values = t.BoolType | t.IntType | t.EnumType | t.ElemType | t.SetType | t.ErrorType
+                if not isinstance(element, values):
                     self._found.error("LZ313", f"'any' cannot stand for {a_type(element)}", init.span)
             case _:
                 got = self._exprs.expect(init, element, Scope(), Context(cpu=False, ghost=True))

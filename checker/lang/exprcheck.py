@@ -243,6 +243,13 @@ class ExprChecker:
                 if value.storage == "ghost":
                     self._reads_ghost(name, expr.span, context)
                 return self.var_type(name)
+            case None if name == "this_task":
+                self._needs_cpu()
+                if not context.cpu:
+                    hint = "the task that a CPU runs is task_on(c)"
+                    self.found.error("LZ311", "there is no 'this_task' in a property", expr.span, hint=hint)
+                    return t.ERROR
+                return self.task(name, expr.span)
             case None:
                 type_ = not_a_value(name, self.model)
                 message, hint = type_ or (f"unknown name '{name}'", self._near(name, scope))
@@ -253,6 +260,19 @@ class ExprChecker:
                 self.found.error("LZ201", message, expr.span, hint=hint)
                 return t.ERROR
 
+    def task(self, name: str, span: Span) -> t.Type:
+        """The type of a task that a CPU runs; complains unless there is one sort of them."""
+        sorts = self.model.task_sorts()
+        if len(sorts) == 1:
+            return t.ElemType(sorts[0], optional=True)
+        hint = "declare one: task NAME[t : TASK] { ... }"
+        message = f"'{name}' has no meaning: the model has no task"
+        if sorts:
+            hint = "ask with running(t)"
+            message = f"'{name}' has no type: there are several sorts of tasks ({', '.join(sorts)})"
+        self.found.error("LZ201", message, span, hint=hint)
+        return t.ERROR
+
     def _unknown(self, name: str, scope: Scope) -> bool:
         """Whether nothing at all is of that name."""
         m = self.model
@@ -260,7 +280,8 @@ class ExprChecker:
         return not named and scope.find(name) is None
 
     def _near(self, name: str, scope: Scope) -> str:
-        return suggest(name, [*scope.all_names(), *self.model.values, *BUILTIN_NAMES])
+        tasks = ["this_task"] if self.model.task_sorts() else []
+        return suggest(name, [*scope.all_names(), *self.model.values, *BUILTIN_NAMES, *tasks])
 
     def _config_type(self, config: s.Config) -> t.Type:
         if config.type is not None:

@@ -60,6 +60,11 @@ class Model:
         fields = self.objects[owner].fields if owner in self.objects else self.records[owner].fields
         return next((f for f in fields if f.name.text == name), None)
 
+    def task_sorts(self) -> tuple[str, ...]:
+        """The sorts whose elements are tasks."""
+        tasks = [x.param.sort.text for x in self.threads.values() if x.kind == "task" and x.param is not None]
+        return tuple(dict.fromkeys(tasks))
+
     def enum_of(self, member: str) -> s.EnumDecl | None:
         """The enum that has a member of this name."""
         value = self.values.get(member)
@@ -114,7 +119,7 @@ class _Reader:
         source = SourceFile(shown, content)
         self.sources[shown] = source
         with nesting(Span(shown, 1, 1, 1, 1)):
-            file = self._parser.parse(source)
+            file = self._parser.parse(source, keep=text is None)
         self._open.append(key)
         for declaration in file.declarations:
             if isinstance(declaration, s.Use):

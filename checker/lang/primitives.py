@@ -19,8 +19,8 @@ class Primitive:
     `params` holds one word per parameter: `place` (something that can be assigned
     to), `value` (of that place's type), `refcount`, `kind?` (a holder kind, needed where the
     refcount declares them), `spinlock`, `mutex`, `rwlock`, `lock`, `seq`, `element` (of the seq), `object`,
-    `set`, `task`, `bool`, `number`, `flag` (a bool place), `any`.  `result`: bool, int, place (the type of the first
-    parameter), element, `none`.  An `effect` changes the state, so it stands alone.
+    `set`, `task`, `cpu`, `bool`, `number`, `flag` (a bool place), `any`.  `result`: bool, int, place (the type of the
+    first parameter), element, task (or null), `none`.  An `effect` changes the state, so it stands alone.
     """
 
     params: tuple[str, ...]
@@ -35,6 +35,7 @@ def _table() -> dict[str, Primitive]:
         "len": Primitive(("seq",), "int", effect=False),
         "size": Primitive(("set",), "int", effect=False),
         "running": Primitive(("task",), "bool", effect=False),
+        "task_on": Primitive(("cpu",), "task", effect=False),
         "held": Primitive(("lock",), "bool", effect=False),
         "irqs_disabled": Primitive((), "bool", effect=False),
         "next": Primitive(("any",), "place", effect=False),

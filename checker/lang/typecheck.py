@@ -254,7 +254,7 @@ class _Checker:
                 self._wait(st)
             case s.SwitchTo():
                 got = self._exprs.type_of(st.task, scope, plain)
-                sorts = [x.param.sort.text for x in self._model.threads.values() if x.kind == "task" and x.param]
+                sorts = self._model.task_sorts()
                 if isinstance(got, t.ElemType) and got.sort in sorts:
                     return
                 if not isinstance(got, t.ErrorType):

@@ -17,10 +17,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
+
+from checker.cache import cache_folder
 
 from checker.records import dataclass
 
@@ -34,6 +37,13 @@ _ENGINE_LEVEL: Final = "-O2"
 _SINGLE_LEVEL: Final = "-O1"
 _STEPS_LEVEL: Final = "-Og"
 """The steps, the bulk of the generated part, are as fast with -O1, and compiled in less than half the time."""
+
+
+_PATIENCE: Final = 300.0
+"""Seconds after which a compiler is taken to hang."""
+
+_OLD_BUILD: Final = 3600.0
+"""Seconds after which nobody is at work in a build folder any more."""
 
 
 class NoCompiler(Exception):
@@ -52,6 +62,13 @@ class CompilerFailed(Exception):
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         complaint = next((line for line in lines if "error" in line), lines[0] if lines else "it said nothing")
         super().__init__(f"{command[0]} failed: {complaint}")
+
+
+class NoRoom(Exception):
+    """There is no place where a program could be made; the text says why."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"no place to compile in: {error.strerror or error}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +100,6 @@ def _identity(path: Path) -> str:
     return str(real)
 
 
-def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where compiled programs are kept; it may not exist, or not be writable."""
-    base = environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "lzcheck"
-
-
 def build(
     sources: tuple[str, ...], words: int, environ: Mapping[str, str] = os.environ, flags: tuple[str, ...] = ()
 ) -> Path:
@@ -96,16 +107,28 @@ def build(
 
     `flags` are added to the compiler's (sanitizers).  A cache folder that cannot be written is no
     obstacle: the program is then made in a temporary folder, which lasts as long as this process.
-    Raises NoCompiler and CompilerFailed.
+    Raises NoCompiler, CompilerFailed and NoRoom.
     """
     compiler = find_compiler(environ)
-    folder = _writable(cache_folder(environ))
+    try:
+        try:
+            return _build(compiler, _writable(cache_folder(environ)), sources, words, flags)
+        except OSError:
+            return _build(compiler, _temporary_folder(), sources, words, flags)
+    except OSError as error:
+        raise NoRoom(error) from error
+
+
+def _build(
+    compiler: Compiler, folder: Path, sources: tuple[str, ...], words: int, flags: tuple[str, ...]
+) -> Path:
     common = (*FLAGS, *flags, f"-DLZ_WORDS={words}", f"-I{RUNTIME}")
     engine_key = _key(compiler, common, _ENGINE_LEVEL, _runtime_text())
     program = folder / f"model-{_key(compiler, common, _SINGLE_LEVEL, _STEPS_LEVEL, engine_key, sources)}"
     if _intact(program):
         return program
     engine = folder / f"engine-{engine_key}.o"
+    _tidy(folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as name:
         work = Path(name)
         objects: list[str] = []
@@ -133,6 +156,14 @@ def build(
     return program
 
 
+def _tidy(folder: Path) -> None:
+    """Remove what builds left behind that were killed."""
+    for left in folder.glob("build-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _OLD_BUILD:
+                shutil.rmtree(left, ignore_errors=True)
+
+
 def _key(compiler: Compiler, *parts: object) -> str:
     digest = hashlib.sha256(repr((compiler.command, compiler.identity, parts)).encode())
     return digest.hexdigest()[:32]
@@ -146,8 +177,10 @@ def _runtime_text() -> str:
 # -- the cache ---------------------------------------------------------------
 
 
-def _writable(folder: Path) -> Path:
-    """The folder, or a temporary one if nothing can be put there."""
+def _writable(folder: Path | None) -> Path:
+    """The folder, or a temporary one if there is none or nothing can be put there."""
+    if folder is None:
+        return _temporary_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -161,23 +194,6 @@ def _temporary_folder() -> Path:
     folder = tempfile.mkdtemp(prefix="lzcheck-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
-
-
-def remember(fact: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Keep in mind, as long as the cache lasts, that something is so."""
-    with contextlib.suppress(OSError):
-        folder = cache_folder(environ)
-        folder.mkdir(parents=True, exist_ok=True)
-        _fact(fact, folder).touch()
-
-
-def is_remembered(fact: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether that has been remembered."""
-    return _fact(fact, cache_folder(environ)).exists()
-
-
-def _fact(fact: str, folder: Path) -> Path:
-    return folder / f"large-{hashlib.sha256(fact.encode()).hexdigest()[:32]}"
 
 
 def _stamp(path: Path) -> Path:
@@ -227,8 +243,19 @@ def _start(compiler: Compiler, arguments: tuple[str, ...], folder: Path) -> _Job
 
 
 def _finish(*jobs: _Job) -> None:
-    """Wait for all; raises what the first that failed said."""
-    outputs = [job.process.communicate()[0] for job in jobs]
+    """Wait for all; raises what the first that failed said.  None is left running."""
+    outputs: list[str] = []
+    try:
+        until = time.monotonic() + _PATIENCE
+        for job in jobs:
+            outputs.append(job.process.communicate(timeout=max(until - time.monotonic(), 0.1))[0])
+    except subprocess.TimeoutExpired:
+        raise CompilerFailed(job.command, f"error: no answer after {_PATIENCE:.0f} seconds") from None
+    finally:
+        for job in jobs:
+            if job.process.poll() is None:
+                job.process.kill()
+                job.process.communicate()
     for job, output in zip(jobs, outputs, strict=True):
         if job.process.returncode:
             raise CompilerFailed(job.command, output)

@@ -31,11 +31,19 @@ from checker.search import Listener
 
 _PERHAPS: Final = "perhaps not with the fewest switches: too many states come before it"
 _ROUNDABOUT: Final = "perhaps not with the fewest steps: partial order"
-_NO_LEAK: Final = "leaks were not looked for: the successors of all states do not fit in memory"
+_OUT_OF_MEMORY: Final = 3
+_NO_LEAK: Final = "leaks were not looked for: there is no memory left for it"
 
 
 class EngineFailed(Exception):
-    """The engine's process ended without an answer; the text says how."""
+    """The engine's process ended without an answer; the text says how.
+
+    `starved`: it was killed, or said itself that it got no memory.
+    """
+
+    def __init__(self, text: str, *, starved: bool = False) -> None:
+        self.starved = starved
+        super().__init__(text)
 
 
 @dataclass(slots=True)
@@ -67,7 +75,7 @@ def explore_native(
     With `symmetry` the states counted are classes of states.  With `por` steps that commute with all others are
     explored alone: verdicts stay the same, but ways may be longer than they need be.
 
-    Raises Unsupported for what the engine cannot do, NoCompiler and CompilerFailed where no program can be
+    Raises Unsupported for what the engine cannot do, NoCompiler, CompilerFailed and NoRoom where no program can be
     made, UndefinedRead if the model itself uses a null as an index, and EngineFailed.
     """
     started = time.monotonic()
@@ -106,9 +114,12 @@ def _run(executable: Path, arguments: list[str], program: Program, events: Liste
     """Start the engine and listen to it until it is done; an interrupt makes it report what it has."""
     words = program.words
     states = b"".join(struct.pack(f"<{words}Q", *program.layout.pack(state)) for state in program.initial)
-    process = subprocess.Popen(
-        [executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    try:
+        process = subprocess.Popen(
+            [executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    except OSError as error:
+        raise Unsupported(f"the compiled program cannot be run: {error.strerror or error}") from None
     answer = _Answer()
     interrupts = 0
     try:
@@ -126,7 +137,7 @@ def _run(executable: Path, arguments: list[str], program: Program, events: Liste
                 if interrupts > 1:
                     raise
                 process.send_signal(signal.SIGINT)
-        complaint = process.stderr.read().decode("utf-8", "replace").strip() if process.stderr else ""; print(complaint)
+        complaint = process.stderr.read().decode("utf-8", "replace").strip() if process.stderr else ""
         status = process.wait()
     finally:
         if process.poll() is None:
@@ -137,9 +148,10 @@ def _run(executable: Path, arguments: list[str], program: Program, events: Liste
                 with contextlib.suppress(OSError):
                     stream.close()
     if status < 0 and not answer.done:
-        raise EngineFailed(f"the native engine was killed by signal {-status}")
+        raise EngineFailed(f"the native engine was killed by signal {-status}", starved=-status == signal.SIGKILL)
     if status or not answer.done:
-        raise EngineFailed(f"the native engine ended with status {status}: {complaint or 'it said nothing'}")
+        how = f"the native engine ended with status {status}: {complaint or 'it said nothing'}"
+        raise EngineFailed(how, starved=status == _OUT_OF_MEMORY)
     return answer
 
 

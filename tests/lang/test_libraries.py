@@ -317,3 +317,26 @@ def test_one_file_has_one_default_of_a_config(tmp_path: Path) -> None:
     file.write_text("model m;\nconfig A = false;\nconfig A = true;\nthread t { skip; }\n")
     with pytest.raises(UserError, match="declared twice"):
         load_model(str(file))
+
+
+WORDS = (
+    *("use", "config", "enum", "sort", "object", "static", "record", "fn", "proc", "init", "final", "check"),
+    *("ordered", "hw", "ghost", "var", "percpu", "weak", "interrupt", "nmi", "thread", "task", "hardware"),
+    *("invariant", "step", "cover"),
+)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_word_of_declarations_may_begin_a_statement_even_after_a_block(word: str, load: Load) -> None:
+    changes = f"{word} = 1; {word} += 1; {word} -= 1;"
+    model = load(
+        f"sort CPU = 2; var {word} : 0..3; var marks : set of CPU; thread t on CPU {{ "
+        f"if this_cpu in marks {{ skip; }} {changes} loop {{ {changes} break; }} {word}\n = 2; }} "
+        f"thread u[{word}s : CPU] {{ {changes} }}"
+    )
+    lower_model(typecheck(model))
+
+
+def test_behind_a_body_these_words_begin_declarations(load: Load) -> None:
+    model = load("sort CPU = 2; var x : bool; proc f() { skip; } final (x); fn g() : bool = x; init { x = true; }")
+    assert (len(model.finals), len(model.inits), list(model.fns)) == (1, 1, ["g"])

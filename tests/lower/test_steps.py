@@ -7,7 +7,8 @@ from __future__ import annotations
 import pytest
 
 from checker.core.system import Access, Fence
-from tests.models import counts, explore_text, reached, system_of, violated
+from checker.core.verdict import Outcome
+from tests.models import counts, errors_of, explore_text, reached, system_of, violated
 
 ONE = {"CPU": 1}
 
@@ -29,6 +30,8 @@ CASES = {
     # two elements in any order (1 + 2 + 1), then all at once
     "for": ("sort A = 2; var a : 0..9[A]; thread t[p : CPU] { for x : A { a[x] = 1; } forall x : A { a[x] += 1; } }", ONE, 5, 5),
     "any": ("var x : bool = any; thread t[p : CPU] { x = !x; }", ONE, 4, 2),
+    "any_set": ("var x : set of CPU = any; thread t[p : CPU] { x = {}; }", ONE, 3, 2),
+    "any_sets": ("object o = 1 { s : set of CPU = any; } static a : o; thread t[p : CPU] { a.s = {}; }", {"o": 0}, 7, 10),
     "init": ("var x : 0..3; init { either { x = 1; } or { x = 2; } } thread t[p : CPU] { x = 3; }", ONE, 3, 2),
     "init_once": ("var x : 0..3 = any; init { x = 1; } thread t[p : CPU] { x = 3; }", ONE, 2, 1),
     # a: 0 1 2, b: 0 1; where both have run the last writer tells: 8; a's middle is closed to b without preemption
@@ -228,4 +231,81 @@ def test_a_record_is_compared_and_exchanged_as_one_value() -> None:
     run = explore_text(PTE, CPU=1)
     assert violated(run) == {}
     assert reached(run) == {"swapped"}
-    assert counts(run)[0] == 9  # the first, and one a statement that reads or writes x
+    assert counts(run)[0] == 8  # the first, and one a statement that reads or writes x
+
+
+ASKED = """
+var x : 0..3;
+var n : 0..3 = 2;
+var lost : bool;
+proc take() : 0..3 { n -= 1; return n; }
+proc zero(v : 0..3) : bool { return v == 0; }
+thread a[me : CPU] {
+    if cmpxchg(x, 0, 1) != 0 { lost = true; }
+    if !(cmpxchg(x, 0, 2) == 1) { lost = true; }
+    let swapped = xchg(x, 0) == 1;
+    while take() != 0 { skip; }
+    let no = !zero(x);
+    if atomic_inc_return(n) >= 2 { lost = true; }
+    assert swapped && !no;
+}
+invariant none: !lost;
+"""
+
+
+def test_the_result_of_a_call_with_effects_may_be_compared_where_it_is_made() -> None:
+    run = explore_text(ASKED, CPU=1)
+    assert violated(run) == {}
+    # three exchanges; twice the decrement and what it returns; the question; the increment
+    assert counts(run) == (10, 9)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "await cmpxchg(x, 0, 1) == 0;",
+        "if x == xchg(x, 1) { skip; }",
+        "x = xchg(x, 1) + 1;",
+        "assert xchg(x, 1) == 0;",
+        "if xchg(x, 1) == 0 && x == 1 { skip; }",
+    ],
+)
+def test_elsewhere_a_call_with_effects_is_no_part_of_an_expression(wrong: str) -> None:
+    assert errors_of("var x : 0..3; thread t[p : CPU] { " + wrong + " }") == ["LZ305"]
+
+
+TASKS = """
+sort TASK = 3;
+percpu cur : TASK? = null;
+var where_is : CPU?[TASK];
+var seen : set of TASK;
+proc sched() {
+    pick other : TASK where other != this_task;
+    preempt off { cur = other; assert !running(other) || task_on(this_cpu) == this_task; await !running(other); switch_to other; assert cur == this_task; where_is[this_task] = this_cpu; }
+}
+fn mine(x : TASK) : bool = x == this_task;
+task worker[me : TASK] {
+    loop { assert mine(me); sched(); assert this_task == me && task_on(this_cpu) == me; }
+}
+interrupt tick() when !(this_task in seen) {
+    seen += this_task;
+    assert task_on(this_cpu) == this_task;
+    let t = this_task;
+    if t { where_is[t] = this_cpu; }
+}
+invariant one: forall c : CPU, d : CPU where c != d { task_on(c) != task_on(d) };
+cover moved: exists t : TASK { where_is[t] && task_on(where_is[t]) == t};
+"""
+
+
+def test_tasks_and_handlers_know_the_task_of_this_cpu() -> None:
+    one = explore_text(TASKS, CPU=1, TASK=2)
+    assert violated(one) == {} and reached(one) == {"moved"}
+    two = explore_text(TASKS, CPU=2, TASK=2)
+    assert violated(two).keys() == {"deadlock"}  # both wait for the other's task
+    assert two.results["one"].outcome is Outcome.HOLDS
+
+
+def test_the_own_task_is_no_state_and_no_step() -> None:
+    named = "sort T = 2; task t[me : T] { loop { pick o : T where o != me; preempt off { switch_to o; } } }"
+    assert counts(explore_text(named.replace("o != me", "o != this_task"), CPU=1)) == counts(explore_text(named, CPU=1))

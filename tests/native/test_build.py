@@ -15,7 +15,7 @@ from checker.core import semantics
 from checker.core.instance import Instance
 from checker.core.system import System
 from checker.native import run
-from checker.native.build import RUNTIME, CompilerFailed, NoCompiler, build, cache_folder, find_compiler
+from checker.native.build import RUNTIME, CompilerFailed, NoCompiler, build, find_compiler
 from checker.native.emit import generate
 from tests.systems import counters, generations, locks, objects
 
@@ -79,11 +79,6 @@ def test_two_runs_at_once(tmp_path: Path) -> None:
         paths = list(pool.map(lambda _: build(*sources, environment(tmp_path)), range(4)))
     assert len(set(paths)) == 1
     assert subprocess.run([paths[0]], stdin=subprocess.DEVNULL, check=False).returncode == 2
-
-
-def test_where_the_cache_is() -> None:
-    assert cache_folder({"XDG_CACHE_HOME": "/x"}) == Path("/x/lzcheck")
-    assert cache_folder({}) == Path.home() / ".cache" / "lzcheck"
 
 
 # -- compilers -------------------------------------------------------------------

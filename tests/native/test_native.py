@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 
 from checker.core import semantics
 from checker.core.instance import Instance, State
-from checker.core.system import Elem, Seq, System, Value
+from checker.core.system import Elem, PropertyKind, Seq, System, Value
 from checker.core.trace import replay
 from checker.core.verdict import Limits, Outcome
 from checker.explorer import Exploration, explore
 from checker.lang.names import load_model
+from checker.native import run
 from checker.native.build import NoCompiler, find_compiler
 from checker.native.layout import Unsupported
 from checker.native.run import explore_native
@@ -189,6 +190,27 @@ def test_one_state_per_class_of_random_systems(system: System) -> None:
     except (semantics.UndefinedRead, Unsupported):
         return
     assert run.statistics.states == classes(instance)
+
+
+# -- leaks ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("symmetry", [True, False])
+@pytest.mark.parametrize("frees", [True, False])
+def test_leaks_without_kept_successors(
+    monkeypatch: pytest.MonkeyPatch, frees: bool, symmetry: bool, threads: int
+) -> None:
+    """Where memory is short successors are computed again: the same verdicts, ways and counts."""
+    instance = Instance(objects(frees=frees), {"CPU": 3, "mm": 2})
+    asked = instance.system.properties
+    kept = explore_native(instance, asked, stop_on=NEVER, symmetry=symmetry, threads=threads)
+    arguments = run._arguments
+    monkeypatch.setattr(run, "_arguments", lambda *a: [*arguments(*a), "edges=0"])
+    computed = explore_native(instance, asked, stop_on=NEVER, symmetry=symmetry, threads=threads)
+    assert computed.results == kept.results
+    assert computed.statistics.fired == kept.statistics.fired
+    assert any(p.kind is PropertyKind.LEAK for p in asked)
 
 
 # -- limits --------------------------------------------------------------------

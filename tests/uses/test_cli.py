@@ -250,6 +250,7 @@ def test_without_a_compiler_the_explorer_answers(lzcheck: Command, gate: str, mo
     def missing(*_: object, **__: object) -> None:
         raise NoCompiler
 
+    monkeypatch.setattr("checker.engines.SMALL", 0)
     monkeypatch.setattr("checker.engines.explore_native", missing)
     status, out, _ = lzcheck(gate, "--engine", "auto")
     assert status == ExitCode.EXPECTED

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from checker.core import fold
 from checker.core import system as y
+from checker.core.lower.context import current_name
 from checker.core.lower.scope import Env, Typed
 from checker.core.lower.shapes import Condition, GenValue, Place, RecordValue, SetValue, Shapes, Value, scalar_type
 from checker.core.lower.values import item, plain, seq_element, seq_len
@@ -101,6 +102,8 @@ class Access(ABC):
             return value, bound.type if not isinstance(bound.type, t.RefcountType) else t.IntType(0, bound.type.bound)
         if name == "this_cpu":
             return self.this_cpu(env, expr.span), t.ElemType(CPU)
+        if name == "this_task" and name not in self.model.values:
+            return self._this_task(expr.span, env)
         if name in self.config:
             return self.config_value(name)
         enum = self.model.enum_of(name)
@@ -121,12 +124,23 @@ class Access(ABC):
             return fold.int_lit(value), t.IntType(value, value)
         return self._name(s.NameExpr(value), Env(None))
 
-    def this_cpu(self, env: Env, span: Span) -> y.Expr:
+    def this_cpu(self, env: Env, span: Span, name: str = "this_cpu") -> y.Expr:
         """The CPU that the code runs on; an error where it runs on none."""
         if env.this_cpu is None:
             where = "a property" if env.in_property else "a thread that runs on no CPU"
-            raise UserError.of("LZ311", f"there is no 'this_cpu' in {where}", span)
+            raise UserError.of("LZ311", f"there is no '{name}' in {where}", span)
         return env.this_cpu
+
+    def _this_task(self, span: Span, env: Env) -> Typed:
+        """The task whose code this is; in a handler, the one that it interrupted."""
+        (sort,) = self.model.task_sorts()
+        cpu = self.this_cpu(env, span, "this_task")
+        task = env.this_task if env.this_task is not None else self.task_on(cpu, sort)
+        return task, t.ElemType(sort, optional=True)
+
+    def task_on(self, cpu: y.Expr, sort: str) -> y.Expr:
+        """The task of that sort that a CPU runs, or null."""
+        return y.Read(current_name(sort), (cpu,), y.Elem(sort, True))
 
     def place(self, expr: s.Expr, env: Env) -> Place:
         """The place that an expression names; conditions for getting there are collected."""

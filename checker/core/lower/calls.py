@@ -82,7 +82,7 @@ def _bind(
     b: Builder, proc: s.ProcDecl, call: s.CallExpr, env: Env, at: int, frame: y.Frame, origin: Origin
 ) -> tuple[Env, int]:
     """The environment of a proc's body: parameters that never change stand for their arguments."""
-    inside = Env(env.this_cpu, {}, env.irqs_off, env.in_property)
+    inside = Env(env.this_cpu, {}, env.irqs_off, env.in_property, this_task=env.this_task)
     assert proc.body is not None
     changed = {first_name(arg) for param, arg in zip(proc.params, call.args, strict=True) if param.ref}
     for param, arg in zip(proc.params, call.args, strict=True):

@@ -295,6 +295,9 @@ class ExprLowerer(Access):
                 probe = self.fresh("c")
                 runs = y.Read(current_name(type_.sort), (y.Param(probe, CPU),), y.Elem(type_.sort, True))
                 return y.Quant("exists", probe, CPU, fold.eq(runs, plain(value))), t.BOOL
+            case "task_on":
+                (sort,) = self.model.task_sorts()
+                return self.task_on(self.element(first, CPU, env), sort), t.ElemType(sort, optional=True)
             case "len":
                 (seq, *_) = self.seq_parts(self.place(first, env)).values()
                 return seq_len(seq), t.IntType(0, capacity(seq))

@@ -151,7 +151,7 @@ def _queue(
 def _run_here(b: Builder, handler: s.InterruptDecl, args: list[Bound], st: s.IpiCall, env: Env, at: int) -> int | None:
     """The handler on the calling CPU, with interrupts off."""
     frame = y.Frame(handler.name.text, kernel_of(handler), st.span)
-    inside = Env(env.this_cpu)
+    inside = Env(env.this_cpu, this_task=env.this_task)
     for param, arg in zip(handler.params, args, strict=True):
         inside.names[param.name.text] = arg
         if calls.assigns(handler.body, param.name.text, arg.type, b.typed.model):

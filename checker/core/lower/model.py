@@ -151,7 +151,7 @@ class _Lowerer:
 
     def _env(self, runner: Runner, thread: s.ThreadDecl) -> Env:
         """What a thread's own body can name."""
-        env = Env(runner.this_cpu)
+        env = Env(runner.this_cpu, this_task=runner.sleeper)
         if thread.param is not None:
             env.names[thread.param.name.text] = Bound(t.ElemType(thread.param.sort.text), runner.self[-1])
         return env

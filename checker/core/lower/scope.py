@@ -25,13 +25,14 @@ class Bound:
 
 @dataclass(slots=True)
 class Env:
-    """The names an expression can use, and the CPU it runs on (None in properties)."""
+    """The names an expression can use, the CPU it runs on (None in properties) and the task whose code it is."""
 
     this_cpu: y.Expr | None
     names: dict[str, Bound] = field(default_factory=dict)
     irqs_off: bool = False
     in_property: bool = False
     in_fn: bool = False
+    this_task: y.Param | None = None
 
     def child(self) -> Env:
         """A copy that can be added to."""

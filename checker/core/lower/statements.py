@@ -36,7 +36,6 @@ from checker.lang.source import SourceFile, Span
 from checker.lang.typecheck import TypedModel
 from checker.records import dataclass
 
-
 _CALLED = "what was called"
 """Stands for the result of a call within the expression that compares it."""
 
@@ -330,9 +329,8 @@ class Builder:
             return at, replace(effect, typed=(fold.not_(self.exprs.truth(*effect.typed)), t.BOOL))
         if isinstance(expr, s.Binary) and self._has_effect(expr):
             at, effect = self.rhs(expr.left, env, at)
-            value, type_ = effect.typed
             inside = env.child()
-            inside.names[_CALLED] = Bound(type_, value)
+            inside.names[_CALLED] = Bound(effect.typed[1], effect.typed[0])
             compared = replace(expr, left=s.NameExpr(_CALLED, span=expr.left.span))
             return at, replace(effect, typed=self.exprs.value(compared, inside))
         if isinstance(expr, s.CallExpr):
@@ -356,9 +354,7 @@ class Builder:
                 return self._has_effect(inner)
             case s.CallExpr(callee=callee):
                 name = callee.text
-                return name in self.typed.model.procs or (
-                    name not in self.typed.model.fns and PRIMITIVES[name].effect
-                )
+                return name in self.typed.model.procs or (name not in self.typed.model.fns and PRIMITIVES[name].effect)
             case _:
                 return False
 

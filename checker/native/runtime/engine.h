@@ -23,7 +23,6 @@ struct region {
 struct arena {
 	struct region states;
 	struct region levels; /* of uint32_t */
-	struct region next;   /* if leaks are asked about: by state, the number of one of its successors + 1 */
 	_Atomic uint32_t count;
 	uint32_t room;
 };
@@ -44,6 +43,14 @@ struct witness {
 
 #define NO_RULE UINT32_MAX
 
+/* In a degree: the search did not go on from this state. */
+#define LZ_CUT 0x8000u
+
+/* The successors of some neighbouring states, by what they lie behind in `targets` and `degrees`. */
+struct stretch {
+	uint32_t arena, first, count;
+};
+
 struct worker {
 	struct sink sink;
 	unsigned id;
@@ -58,6 +65,7 @@ struct worker {
 	struct witness witness[LZ_PROPERTIES];
 	/* what is left of the piece of work at hand */
 	uint32_t piece_arena, piece_next, piece_end;
+	struct region targets, degrees, stretches;
 	/* pads to whole cache lines, so that workers do not share any */
 	char pad[128];
 };
@@ -73,6 +81,7 @@ struct options {
 	uint64_t memory;        /* bytes; UINT64_MAX: no limit */
 	int stop;
 	uint64_t stop_on;
+	bool edges; /* keep successors where leaks are asked about and there is room */
 };
 
 struct search {
@@ -96,7 +105,8 @@ struct search {
 	uint64_t marks;      /* covers and premises that were true */
 	uint64_t violable;   /* properties that are no covers */
 	struct witness witness[LZ_PROPERTIES];
-	bool cut, complete, leaks, leaks_dropped, undefined, outgrown;
+	/* `edges`: successors are kept, so that leaks can be found without computing them again */
+	bool cut, complete, edges, leaks_unknown, undefined, outgrown;
 	struct state trouble;
 
 	_Atomic int pause;   /* all workers are to meet */
@@ -111,7 +121,8 @@ struct search {
 	unsigned meeting;
 
 	double started, reported;
-	unsigned char *able[LZ_MAX_THREADS]; /* leak: by state, the objects that can still be freed */
+	/* leaks, by state: the objects that can still be freed, and the number + 1 of a successor that told so */
+	struct region able[LZ_MAX_THREADS], next[LZ_MAX_THREADS];
 };
 
 /* memory.c */
@@ -133,9 +144,14 @@ extern struct search *the_search;
 void search_run(struct search *q);
 double now_seconds(void);
 uint64_t bytes_now(const struct search *q);
-void drop_leaks(struct search *q);
+void drop_edges(struct search *q);
 
 /* leak.c */
+static inline uint64_t able_bytes(void)
+{
+	return model_leaks > 8 ? sizeof(uint64_t) : 1;
+}
+
 void leak_find(struct search *q);
 void leak_flush(struct search *q, struct worker *w);
 bool leak_doomed(const struct search *q, state_number number, unsigned property);

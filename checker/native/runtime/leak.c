@@ -3,18 +3,19 @@
 
 #include <stdlib.h>
 
-static bool make_room(const struct search *q, uint64_t *full)
+static bool make_room(struct search *q, uint64_t *full)
 {
+	const size_t least = 1 << 20;
+
 	*full = model_leaks == 64 ? UINT64_MAX : ((uint64_t)1 << model_leaks) - 1;
 	for (unsigned i = 0; i < q->threads; i++) {
-		struct region r;
+		size_t count = atomic_load(&q->arenas[i].count) + 1;
+		size_t able = count * able_bytes(), next = q->edges ? 0 : count * sizeof(state_number);
 
-		if (!region_reserve(&r, (size_t)q->arenas[i].room * sizeof(uint64_t)) ||
-		    r.room < (size_t)atomic_load(&q->arenas[i].count) * (model_leaks > 8 ? 8 : 1)) {
-			region_release(&r);
+		if (!region_reserve(&q->able[i], able + least) || q->able[i].room < able)
 			return false;
-		}
-		((struct search *)q)->able[i] = r.at;
+		if (next && (!region_reserve(&q->next[i], next + least) || q->next[i].room < next))
+			return false;
 	}
 	return true;
 }
@@ -23,32 +24,62 @@ static bool make_room(const struct search *q, uint64_t *full)
 static uint64_t get_able(const struct search *q, unsigned arena, uint32_t place)
 {
 	if (model_leaks > 8)
-		return atomic_load_explicit((_Atomic uint64_t *)(void *)q->able[arena] + place, memory_order_relaxed);
-	return atomic_load_explicit((_Atomic unsigned char *)q->able[arena] + place, memory_order_relaxed);
+		return atomic_load_explicit((_Atomic uint64_t *)(void *)q->able[arena].at + place, memory_order_relaxed);
+	return atomic_load_explicit((_Atomic unsigned char *)q->able[arena].at + place, memory_order_relaxed);
 }
 
 static void set_able(const struct search *q, unsigned arena, uint32_t place, uint64_t objects)
 {
 	if (model_leaks > 8)
-		atomic_store_explicit((_Atomic uint64_t *)(void *)q->able[arena] + place, objects, memory_order_relaxed);
+		atomic_store_explicit((_Atomic uint64_t *)(void *)q->able[arena].at + place, objects, memory_order_relaxed);
 	else
-		atomic_store_explicit((_Atomic unsigned char *)q->able[arena] + place, (unsigned char)objects,
+		atomic_store_explicit((_Atomic unsigned char *)q->able[arena].at + place, (unsigned char)objects,
 				      memory_order_relaxed);
 }
 
-/* What can be freed from a state itself, or from the successor that the search has remembered; true if that is more. */
-static bool follow(const struct search *q, unsigned arena, uint32_t place, uint64_t full, bool first)
+/* One walk over a worker's states, the last first; true if something was added. */
+static bool sweep_kept(const struct search *q, const struct worker *w, uint64_t full, bool first)
 {
-	const struct arena *a = &q->arenas[arena];
-	state_number next = ((const state_number *)(const void *)a->next.at)[place];
-	uint64_t old = get_able(q, arena, place), able = old;
+	const unsigned bits = q->thread_bits, low = (1u << bits) - 1;
+	const struct stretch *stretch = (const struct stretch *)(const void *)(w->stretches.at + w->stretches.used);
+	const struct stretch *begin = (const struct stretch *)(const void *)w->stretches.at;
+	const uint16_t *degree = (const uint16_t *)(const void *)(w->degrees.at + w->degrees.used);
+	const state_number *target = (const state_number *)(const void *)(w->targets.at + w->targets.used);
+	bool changed = false;
 
-	if (old == full)
+	while (stretch-- != begin) {
+		const struct state *states = (const struct state *)(const void *)q->arenas[stretch->arena].states.at;
+
+		for (uint32_t i = stretch->first + stretch->count; i-- != stretch->first;) {
+			unsigned count = *--degree & (LZ_CUT - 1);
+			uint64_t old = 0, able;
+
+			target -= count;
+			if (!first)
+				old = get_able(q, stretch->arena, i);
+			if (old == full)
+				continue;
+			able = first ? *degree & LZ_CUT ? full : full & ~model_live(&states[i]) : old;
+			for (unsigned k = 0; k < count && able != full; k++)
+				able |= get_able(q, target[k] & low, target[k] >> bits);
+			if (able != old) {
+				set_able(q, stretch->arena, i, able);
+				changed = true;
+			}
+		}
+	}
+	return changed;
+}
+
+/* What is known of the successor that told something of a state may be more by now. */
+static bool follow(const struct search *q, unsigned arena, uint32_t place)
+{
+	state_number next = ((const state_number *)(const void *)q->next[arena].at)[place];
+	uint64_t old = get_able(q, arena, place), able;
+
+	if (!next)
 		return false;
-	if (first)
-		able |= full & ~model_live((const struct state *)(const void *)a->states.at + place);
-	if (next && able != full)
-		able |= get_able(q, (next - 1) & ((1u << q->thread_bits) - 1), (next - 1) >> q->thread_bits);
+	able = old | get_able(q, (next - 1) & ((1u << q->thread_bits) - 1), (next - 1) >> q->thread_bits);
 	if (able == old)
 		return false;
 	set_able(q, arena, place, able);
@@ -74,33 +105,28 @@ void leak_flush(struct search *q, struct worker *w)
 
 		if (able != old) {
 			set_able(q, owner & low, owner >> bits, able);
+			((state_number *)(void *)q->next[owner & low].at)[owner >> bits] = target + 1;
 			w->more = true;
 		}
 	}
 	x->pending = 0;
 }
 
-/*
- * One walk over the states that a worker found, the last first; true if something was added.  At first it goes by
- * remembered successors only; that leaves few states, whose successors are then computed again.
- */
-static bool sweep(struct search *q, struct worker *w, uint64_t full, bool first, bool again)
+/* One walk over the states that a worker found, the last first, computing successors; true if something was added. */
+static bool sweep_computed(struct search *q, struct worker *w, uint64_t full, bool first)
 {
 	struct sink *x = &w->sink;
 	const struct state *states = (const struct state *)(const void *)w->arena->states.at;
 
 	w->more = false;
 	for (uint32_t i = atomic_load(&w->arena->count); i-- != 0;) {
-		if (!again) {
-			w->more |= follow(q, w->id, i, full, first);
-			continue;
-		}
+		if (first)
+			set_able(q, w->id, i, full & ~model_live(&states[i]));
 		if (get_able(q, w->id, i) == full)
 			continue;
 		x->source = &states[i];
 		x->owner = i << q->thread_bits | w->id;
-		x->faults = 0;
-		x->enabled = 0;
+		x->faults = x->enabled = 0;
 		if (!(model_state_properties && model_broken(&states[i])))
 			model_expand(&states[i], x);
 		else
@@ -113,6 +139,15 @@ static bool sweep(struct search *q, struct worker *w, uint64_t full, bool first,
 	}
 	leak_flush(q, w);
 	return w->more;
+}
+
+static bool sweep_followed(struct search *q, struct worker *w)
+{
+	bool changed = false;
+
+	for (uint32_t i = atomic_load(&w->arena->count); i-- != 0;)
+		changed |= follow(q, w->id, i);
+	return changed;
 }
 
 static uint64_t properties_of(uint64_t objects)
@@ -153,26 +188,31 @@ struct share {
 	struct search *q;
 	struct worker *w;
 	uint64_t full;
-	bool first, again, changed;
+	bool first, followed, changed;
 };
 
 static void *sweep_share(void *argument)
 {
 	struct share *share = argument;
 
-	share->changed = sweep(share->q, share->w, share->full, share->first, share->again);
+	if (share->q->edges)
+		share->changed = sweep_kept(share->q, share->w, share->full, share->first);
+	else if (share->followed)
+		share->changed = sweep_followed(share->q, share->w);
+	else
+		share->changed = sweep_computed(share->q, share->w, share->full, share->first);
 	return NULL;
 }
 
 /* Each worker's states, at the same time where there are threads; true if something was added. */
-static bool sweep_all(struct search *q, uint64_t full, bool first, bool again)
+static bool sweep_all(struct search *q, uint64_t full, bool first, bool followed)
 {
 	struct share shares[LZ_MAX_THREADS];
 	pthread_t threads[LZ_MAX_THREADS];
 	bool started[LZ_MAX_THREADS] = {false}, changed = false;
 
 	for (unsigned i = 0; i < q->threads; i++) {
-		shares[i] = (struct share){.q = q, .w = &q->workers[i], .full = full, .first = first, .again = again};
+		shares[i] = (struct share){.q = q, .w = &q->workers[i], .full = full, .first = first, .followed = followed};
 		started[i] = i && !pthread_create(&threads[i], NULL, sweep_share, &shares[i]);
 	}
 	for (unsigned i = 0; i < q->threads; i++) {
@@ -185,33 +225,43 @@ static bool sweep_all(struct search *q, uint64_t full, bool first, bool again)
 	return changed;
 }
 
-/* After a complete search: note the first states in which a live object can never be freed again. */
-void leak_find(struct search *q)
+/* All that can still be freed, by sweeps until nothing is added. */
+static void sweep_out(struct search *q, uint64_t full)
 {
-	uint64_t full, found = 0;
-	uint32_t level[LZ_PROPERTIES];
 	uint64_t *counts[LZ_MAX_THREADS];
-	bool first = true;
 
-	if (!make_room(q, &full)) {
-		q->leaks_dropped = true;
+	if (q->edges) {
+		for (bool first = true; sweep_all(q, full, first, false);)
+			first = false;
 		return;
 	}
-	fprintf(stderr,"begin %f\n", now_seconds()-q->started);while (sweep_all(q, full, first, false))
-		first = false;
+	/* what is computed again does not count */
 	for (unsigned i = 0; i < q->threads; i++) {
 		counts[i] = q->workers[i].sink.fired;
 		q->workers[i].sink.fired = wanted(calloc(model_rules + 1, sizeof *counts[i]));
 		q->workers[i].sink.sweep = true;
 	}
-	for (;;) { uint64_t n=0; for (unsigned a=0;a<q->threads;a++) for (uint32_t i=0;i<atomic_load(&q->arenas[a].count);i++) n+= get_able(q,a,i)!=full;
-	fprintf(stderr,"sweep left %llu %f\n",(unsigned long long)n, now_seconds()-q->started);
-	if (!sweep_all(q, full, false, true)) break; }
+	for (bool first = true; sweep_all(q, full, first, false); first = false)
+		while (sweep_all(q, full, false, true))
+			;
 	for (unsigned i = 0; i < q->threads; i++) {
 		free(q->workers[i].sink.fired);
 		q->workers[i].sink.fired = counts[i];
 		q->workers[i].sink.sweep = false;
 	}
+}
+
+/* After a complete search: note the first states in which a live object can never be freed again. */
+void leak_find(struct search *q)
+{
+	uint64_t full, found = 0;
+	uint32_t level[LZ_PROPERTIES];
+
+	if (!make_room(q, &full)) {
+		q->leaks_unknown = true;
+		return;
+	}
+	sweep_out(q, full);
 	for (unsigned a = 0; a < q->threads; a++) {
 		uint32_t count = atomic_load(&q->arenas[a].count);
 

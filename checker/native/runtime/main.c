@@ -27,7 +27,7 @@ static bool number_option(const char *argument, const char *name, uint64_t *valu
 
 static void read_options(struct options *o, int count, char **arguments)
 {
-	*o = (struct options){.threads = 1, .states = UINT64_MAX, .depth = UINT64_MAX, .seconds = -1};
+	*o = (struct options){.threads = 1, .states = UINT64_MAX, .depth = UINT64_MAX, .seconds = -1, .edges = true};
 	o->memory = (uint64_t)machine_memory() / 10 * 9;
 	for (int i = 1; i < count; i++) {
 		uint64_t value;
@@ -42,6 +42,8 @@ static void read_options(struct options *o, int count, char **arguments)
 			o->seconds = (double)value / 1000;
 		else if (number_option(arguments[i], "memory", &value))
 			o->memory = value;
+		else if (number_option(arguments[i], "edges", &value))
+			o->edges = value;
 		else if (number_option(arguments[i], "stop_on", &value)) {
 			o->stop = value ? STOP_ALL : STOP_NEVER;
 			o->stop_on = value;
@@ -70,6 +72,10 @@ static void make_workers(struct search *q)
 
 		w->id = i;
 		w->arena = &q->arenas[i];
+		if (q->edges && (!region_reserve(&w->targets, machine_memory()) ||
+				 !region_reserve(&w->degrees, machine_memory()) ||
+				 !region_reserve(&w->stretches, machine_memory())))
+			drop_edges(q);
 		w->sink.fired = wanted(calloc(model_rules + 1, sizeof *w->sink.fired));
 	}
 }
@@ -100,7 +106,7 @@ static void report_counts(const struct search *q, uint64_t stored)
 	}
 	printf("done %llu %llu %u %s %d %d %d %.6f %.3f %llu\n", (unsigned long long)states,
 	       (unsigned long long)transitions, q->level, limits[atomic_load(&q->limit)], q->complete, q->cut,
-	       q->leaks_dropped, now_seconds() - q->started, peak_mebibytes(),
+	       q->leaks_unknown, now_seconds() - q->started, peak_mebibytes(),
 	       (unsigned long long)stored);
 }
 
@@ -117,19 +123,18 @@ int main(int count, char **arguments)
 	while ((1u << q->thread_bits) < q->threads)
 		q->thread_bits++;
 	q->violable = ~model_marks;
-	q->leaks = model_leaks;
+	q->edges = model_leaks && q->options.edges;
 	pthread_mutex_init(&q->mutex, NULL);
 	pthread_cond_init(&q->met, NULL);
 	read_initial(q);
 	make_workers(q);
 	store_init(q);
 	search_run(q);
-	if (q->complete && q->leaks)
+	if (q->complete && model_leaks)
 		leak_find(q);
 	for (unsigned i = 0; i < q->threads; i++)
 		q->workers[i].sink.pending = 0;
 	stored = bytes_now(q);
-	q->leaks = false;
 	paths_report(q);
 	report_counts(q, stored);
 	return fflush(stdout) ? 1 : 0;

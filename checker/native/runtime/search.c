@@ -124,14 +124,21 @@ static void halt(struct search *q, enum limit why)
 	atomic_store(&q->pause, 1);
 }
 
-/* What states and table take. */
+static uint64_t edge_bytes(const struct search *q)
+{
+	return transitions_now(q) * sizeof(state_number) + states_now(q) * sizeof(uint16_t);
+}
+
+/* What states, table and leaks take. */
 uint64_t bytes_now(const struct search *q)
 {
 	uint64_t states = states_now(q);
-	/* about leaks: a successor of each state, and in the end what can be freed from it */
-	uint64_t leaks = q->leaks ? states * (sizeof(state_number) + (model_leaks > 8 ? 8 : 1)) : 0;
+	uint64_t bytes = atomic_load(&q->bytes) + states * sizeof(struct state);
 
-	return atomic_load(&q->bytes) + states * sizeof(struct state) + leaks;
+	/* in the end leaks take some bytes a state, and until then perhaps the successors more */
+	if (model_leaks)
+		bytes += states * able_bytes() + (q->edges ? edge_bytes(q) : states * sizeof(state_number));
+	return bytes;
 }
 
 static void look_at_the_clock(struct search *q)
@@ -163,7 +170,6 @@ static void expand(struct search *q, struct worker *w, const struct state *s)
 	struct sink *x = &w->sink;
 
 	x->source = s;
-	x->owner = current(w);
 	x->enabled = 0;
 	x->faults = 0;
 	if (!(q->broken_here && model_broken(s))) {
@@ -178,6 +184,13 @@ static void expand(struct search *q, struct worker *w, const struct state *s)
 		}
 	} else {
 		w->cut = true;
+		x->faults = 1;
+	}
+	if (q->edges) {
+		uint16_t degree = (uint16_t)(x->enabled | (x->faults ? LZ_CUT : 0));
+
+		*(uint16_t *)(void *)(w->degrees.at + w->degrees.used) = degree;
+		w->degrees.used += sizeof degree;
 	}
 	atomic_store_explicit(&w->transitions,
 			      atomic_load_explicit(&w->transitions, memory_order_relaxed) + x->enabled,
@@ -205,11 +218,22 @@ static bool take(struct search *q, struct worker *w)
 	return false;
 }
 
+static void log_stretch(struct worker *w, uint32_t first)
+{
+	struct stretch s = {.arena = w->piece_arena, .first = first, .count = w->piece_next - first};
+
+	if (!s.count)
+		return;
+	memcpy(w->stretches.at + w->stretches.used, &s, sizeof s);
+	w->stretches.used += sizeof s;
+}
+
 /* Expand what there is to expand until the level ends or all are to meet. */
 static void work(struct search *q, struct worker *w)
 {
 	while (w->piece_next < w->piece_end || take(q, w)) {
 		const struct state *states = (const struct state *)(const void *)q->arenas[w->piece_arena].states.at;
+		uint32_t first = w->piece_next;
 
 		while (w->piece_next < w->piece_end && !atomic_load_explicit(&q->pause, memory_order_relaxed)) {
 			__builtin_prefetch(&states[w->piece_next + 8]);
@@ -218,6 +242,8 @@ static void work(struct search *q, struct worker *w)
 			if (w->id == 0 && (w->expanded & 1023) == 0)
 				look_at_the_clock(q);
 		}
+		if (q->edges)
+			log_stretch(w, first);
 		if (atomic_load_explicit(&q->pause, memory_order_relaxed))
 			break;
 	}
@@ -296,13 +322,28 @@ static void next_level(struct search *q)
 	q->piece = q->piece < 1 ? 1 : q->piece > 256 ? 256 : q->piece;
 }
 
-/* Where memory is short nothing is said of leaks, but all else goes on. */
-void drop_leaks(struct search *q)
+/* Leaks can also be found without the successors, only slower. */
+void drop_edges(struct search *q)
 {
-	q->leaks = false;
-	q->leaks_dropped = true;
-	for (unsigned i = 0; i < q->threads; i++)
-		region_release(&q->arenas[i].next);
+	q->edges = false;
+	for (unsigned i = 0; i < q->threads; i++) {
+		region_release(&q->workers[i].targets);
+		region_release(&q->workers[i].degrees);
+		region_release(&q->workers[i].stretches);
+	}
+}
+
+static bool edges_full(const struct search *q)
+{
+	for (unsigned i = 0; i < q->threads; i++) {
+		const struct worker *w = &q->workers[i];
+
+		if (w->targets.room - w->targets.used < w->targets.room / 8 ||
+		    w->degrees.room - w->degrees.used < w->degrees.room / 8 ||
+		    w->stretches.room - w->stretches.used < w->stretches.room / 8)
+			return true;
+	}
+	return false;
 }
 
 /* While all workers wait: what only one of them may do.  True if the level goes on. */
@@ -313,8 +354,8 @@ static bool consider(struct search *q)
 	atomic_store(&q->pause, 0);
 	if (atomic_exchange(&q->grow, false))
 		table_grow(q, NULL, true);
-	if (q->leaks && bytes_now(q) > q->options.memory)
-		drop_leaks(q);
+	if (q->edges && (bytes_now(q) > q->options.memory || edges_full(q)))
+		drop_edges(q);
 	if (bytes_now(q) > q->options.memory)
 		halt(q, LIMIT_MEMORY);
 	if (states_now(q) > q->options.states)
@@ -378,7 +419,6 @@ static void start(struct search *q)
 {
 	struct worker *w = &q->workers[0];
 
-	w->sink.owner = UINT32_MAX;
 	for (uint64_t i = 0; i < q->initials; i++) {
 		struct state s = q->initial[i];
 
@@ -390,6 +430,7 @@ static void start(struct search *q)
 		}
 	}
 	worker_flush(q, w);
+	w->targets.used = 0;
 	next_level(q);
 }
 

@@ -74,12 +74,8 @@ void store_init(struct search *q)
 
 		if (!region_reserve(&a->states, bytes < each ? bytes : each) || !region_reserve(&a->levels, 1 << 26))
 			wanted(NULL);
-		if (q->leaks)
-			q->leaks = region_reserve(&a->next, (size_t)most * sizeof(state_number));
 		a->room = (uint32_t)(a->states.room / sizeof(struct state));
 		a->room = a->room < most ? a->room : most;
-		if (q->leaks && a->next.room / sizeof(state_number) < a->room)
-			a->room = (uint32_t)(a->next.room / sizeof(state_number));
 	}
 	atomic_store(&q->bytes, sizeof(uint64_t) << bits);
 	sinks_follow(q);
@@ -92,8 +88,8 @@ static void table_double(struct search *q)
 	uint64_t mask, added = sizeof(uint64_t) << old.bits;
 
 	/* while the entries are moved there are both tables */
-	if (q->leaks && bytes_now(q) + 2 * added > q->options.memory)
-		drop_leaks(q);
+	if (q->edges && bytes_now(q) + 2 * added > q->options.memory)
+		drop_edges(q);
 	if (old.bits >= 32 || bytes_now(q) + 2 * added > q->options.memory) {
 		atomic_store(&q->limit, LIMIT_MEMORY);
 		return;
@@ -180,6 +176,12 @@ static bool insert(struct search *q, struct worker *w, const struct state *s, ui
 	return true;
 }
 
+static void region_push(struct region *r, uint32_t value)
+{
+	*(uint32_t *)(void *)(r->at + r->used) = value;
+	r->used += sizeof value;
+}
+
 /* The number of a state that is in the table. */
 state_number state_find(const struct search *q, const struct state *s, uint64_t hash)
 {
@@ -192,17 +194,6 @@ state_number state_find(const struct search *q, const struct state *s, uint64_t 
 		if (slot_tag(entry) == hash >> 32 && state_equal(state_at(q, (state_number)entry - 1), s))
 			return (state_number)entry - 1;
 	}
-}
-
-/* One successor of each state is remembered, the last that was new: the way on to what lies behind. */
-static void remember(struct search *q, state_number owner, state_number number, bool new)
-{
-	struct arena *a = &q->arenas[owner & ((1u << q->thread_bits) - 1)];
-	state_number *next = (state_number *)(void *)a->next.at + (owner >> q->thread_bits);
-
-	(void)new;
-	if (number != owner && (!*next || __builtin_popcountll(model_live(state_at(q,number)))*2+!new <= __builtin_popcountll(model_live(state_at(q,*next-1)))*2))
-		*next = number + 1;
 }
 
 /* Look up a worker's pending successors; false if the search has to end for lack of room. */
@@ -228,11 +219,8 @@ bool worker_flush(struct search *q, struct worker *w)
 			atomic_store(&q->pause, 1);
 			return false;
 		}
-		if (q->leaks && x->owners[i] != UINT32_MAX) {
-			uint32_t count = atomic_load_explicit(&w->arena->count, memory_order_relaxed);
-
-			remember(q, x->owners[i], number, number == ((count - 1) << q->thread_bits | w->id));
-		}
+		if (q->edges)
+			region_push(&w->targets, number);
 	}
 	added = atomic_load_explicit(&w->arena->count, memory_order_relaxed) - before;
 	if (LZ_UNLIKELY(added >= w->quota)) {
