@@ -46,6 +46,7 @@ class Run:
     threads: int = 1
     symmetry: bool = True
     por: bool = False
+    fingerprints: bool = False
     seed: int = 0
     walks: int = 100
     walk_length: int = 1000
@@ -84,6 +85,7 @@ def _native(
     found = explore_native(
         instance, properties, run.limits,
         stop_on=stop_on, events=events, threads=run.threads, symmetry=symmetry, por=por,
+        fingerprints=run.fingerprints,
     )  # fmt: skip
     if not (found.violated and PARTIAL_ORDER in found.reductions):
         return found

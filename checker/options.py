@@ -49,6 +49,7 @@ def run_of(options: argparse.Namespace) -> Run:
         threads=usable_cores() if options.threads is None else max(options.threads, 1),
         symmetry=not options.no_symmetry,
         por=options.por,
+        fingerprints=options.fingerprints,
         seed=options.seed,
         walks=options.walks,
         walk_length=options.walk_length,
@@ -144,7 +145,9 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
                         help="threads of the native engine (default: one for each core)")  # fmt: skip
     parser.add_argument("--no-symmetry", action="store_true", help="visit states that differ in names only, too")
     parser.add_argument("--por", action=argparse.BooleanOptionalAction, default=False,
-                        help="partial order: explore steps alone that commute with all others (default: no)")  # fmt: skip
+                        help="explore steps alone that commute with all others (default: no)")  # fmt: skip
+    parser.add_argument("--fingerprints", action="store_true",
+                        help="keep 64 bits in place of each state; one may be left out")  # fmt: skip
     ways = "breadth-first (shortest counterexamples), depth-first, or seeded random walks"
     parser.add_argument("--strategy", choices=("bfs", "dfs", "random"), default="bfs", help=ways)
     parser.add_argument("--seed", type=_natural, default=0, metavar="N", help="seed of the random walks (default: 0)")

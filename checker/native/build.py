@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Final
 
 from checker.cache import cache_folder
-
 from checker.records import dataclass
 
 RUNTIME: Final = Path(__file__).parent / "runtime"
@@ -119,9 +118,7 @@ def build(
         raise NoRoom(error) from error
 
 
-def _build(
-    compiler: Compiler, folder: Path, sources: tuple[str, ...], words: int, flags: tuple[str, ...]
-) -> Path:
+def _build(compiler: Compiler, folder: Path, sources: tuple[str, ...], words: int, flags: tuple[str, ...]) -> Path:
     common = (*FLAGS, *flags, f"-DLZ_WORDS={words}", f"-I{RUNTIME}")
     engine_key = _key(compiler, common, _ENGINE_LEVEL, _runtime_text())
     program = folder / f"model-{_key(compiler, common, _SINGLE_LEVEL, _STEPS_LEVEL, engine_key, sources)}"
@@ -129,29 +126,30 @@ def _build(
         return program
     engine = folder / f"engine-{engine_key}.o"
     _tidy(folder)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as name:
+    missing = not _intact(engine)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as name, contextlib.ExitStack() as stack:
         work = Path(name)
-        objects: list[str] = []
-        jobs: list[_Job] = []
+
+        def start(*arguments: str) -> _Job:
+            job = _start(compiler, arguments, work)
+            stack.callback(_end, job)
+            return job
+
         for n, source in enumerate(sources):
             (work / f"model{n}.c").write_text(source, encoding="utf-8")
-            objects.append(f"model{n}.o")
-            jobs.append(
-                _start(
-                    compiler,
-                    (*common, _STEPS_LEVEL if n else _SINGLE_LEVEL, "-c", f"model{n}.c", "-o", objects[-1]),
-                    work,
-                )
-            )
-        missing = not _intact(engine)
+        objects = [f"model{n}.o" for n in range(len(sources))]
+        jobs = [
+            start(*common, _STEPS_LEVEL if n else _SINGLE_LEVEL, "-c", f"model{n}.c", "-o", f"model{n}.o")
+            for n in range(len(sources))
+        ]
         if missing:
             units = "".join(f'#include "{unit}.c"\n' for unit in UNITS)
             (work / "engine.c").write_text(units, encoding="ascii")
-            jobs.append(_start(compiler, (*common, _ENGINE_LEVEL, "-c", "engine.c", "-o", "engine.o"), work))
+            jobs.append(start(*common, _ENGINE_LEVEL, "-c", "engine.c", "-o", "engine.o"))
         _finish(*jobs)
         if missing:
             _keep(work / "engine.o", engine)
-        _finish(_start(compiler, (*FLAGS, *flags, *objects, str(engine), "-o", "program"), work))
+        _finish(start(*FLAGS, *flags, *objects, str(engine), "-o", "program"))
         _keep(work / "program", program)
     return program
 
@@ -243,19 +241,21 @@ def _start(compiler: Compiler, arguments: tuple[str, ...], folder: Path) -> _Job
 
 
 def _finish(*jobs: _Job) -> None:
-    """Wait for all; raises what the first that failed said.  None is left running."""
+    """Wait for all; raises what the first that failed said."""
     outputs: list[str] = []
-    try:
-        until = time.monotonic() + _PATIENCE
-        for job in jobs:
+    until = time.monotonic() + _PATIENCE
+    for job in jobs:
+        try:
             outputs.append(job.process.communicate(timeout=max(until - time.monotonic(), 0.1))[0])
-    except subprocess.TimeoutExpired:
-        raise CompilerFailed(job.command, f"error: no answer after {_PATIENCE:.0f} seconds") from None
-    finally:
-        for job in jobs:
-            if job.process.poll() is None:
-                job.process.kill()
-                job.process.communicate()
+        except subprocess.TimeoutExpired:
+            raise CompilerFailed(job.command, f"error: no answer after {_PATIENCE:.0f} seconds") from None
     for job, output in zip(jobs, outputs, strict=True):
         if job.process.returncode:
             raise CompilerFailed(job.command, output)
+
+
+def _end(job: _Job) -> None:
+    """Whatever has happened, leave no process behind."""
+    if job.process.poll() is None:
+        job.process.kill()
+    job.process.communicate()

@@ -73,7 +73,7 @@ def generate(
         solitary = solitary_locations(instance, properties, lambda a, args: domains.prepared(a, args) is not None)
     writer = _Writer(emitter, rules, properties, premises, canonicaliser, StepWriter(emitter, solitary))
     sources = tuple(writer.sources())
-    reductions = (symmetry_text(canonicaliser),) if canonicaliser and canonicaliser.sorts else ()
+    reductions: tuple[str, ...] = (symmetry_text(canonicaliser),) if canonicaliser and canonicaliser.sorts else ()
     if solitary:
         reductions += (PARTIAL_ORDER,)
     return Program(sources, layout.words, rules, properties, premises, layout, initial, reductions)

@@ -8,7 +8,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import field
+from dataclasses import field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,7 @@ from checker.search import Listener
 _PERHAPS: Final = "perhaps not with the fewest switches: too many states come before it"
 _ROUNDABOUT: Final = "perhaps not with the fewest steps: partial order"
 _OUT_OF_MEMORY: Final = 3
+_HASHED_LEAK: Final = "fingerprints say nothing of leaks"
 _NO_LEAK: Final = "leaks were not looked for: there is no memory left for it"
 
 
@@ -54,6 +55,7 @@ class _Answer:
     marks: int = 0
     paths: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
     layers: dict[int, list[list[State]]] = field(default_factory=dict)
+    depths: dict[int, int] = field(default_factory=dict)  # with fingerprints, in place of paths
     trouble: tuple[str, State] | None = None
     done: list[str] = field(default_factory=list)
 
@@ -68,12 +70,15 @@ def explore_native(
     threads: int = 1,
     symmetry: bool = True,
     por: bool = False,
+    fingerprints: bool = False,
 ) -> Exploration:
     """Visit the reachable states breadth first and decide the properties, as `explorer.explore` does.
 
     A run that ends early finishes the level it is in, so that what it says does not depend on `threads`.
     With `symmetry` the states counted are classes of states.  With `por` steps that commute with all others are
-    explored alone: verdicts stay the same, but ways may be longer than they need be.
+    explored alone: verdicts stay the same, but ways may be longer than they need be.  With `fingerprints`
+    64 bits stand for a state: `Statistics.omission` bounds the probability that one was taken for another, nothing is
+    said of leaks, and ways to violations are searched for again, with states.
 
     Raises Unsupported for what the engine cannot do, NoCompiler, CompilerFailed and NoRoom where no program can be
     made, UndefinedRead if the model itself uses a null as an index, and EngineFailed.
@@ -85,8 +90,19 @@ def explore_native(
         raise Unsupported("there is no initial state")
     program = generate(instance, asked, initial, symmetry=symmetry, por=por)
     executable = build(program.sources, program.words)
-    answer = _run(executable, _arguments(program, limits or Limits(), stop_on, threads), program, events)
-    return _exploration(instance, program, answer, time.monotonic() - started)
+    arguments = _arguments(program, limits or Limits(), stop_on, threads)
+    if not fingerprints:
+        answer = _run(executable, arguments, program, events)
+        return _exploration(instance, program, answer, time.monotonic() - started)
+    answer = _run(executable, [*arguments, "fingerprints=1"], program, events)
+    violated = {n: d for n, d in answer.depths.items() if program.properties[n].kind is not PropertyKind.COVER}
+    if violated:
+        # what was found is shown by a search that keeps the states that far
+        again = replace(limits or Limits(), depth=max(violated.values()))
+        shown = _run(executable, _arguments(program, again, stop_on, threads), program, events)
+        if shown.paths.keys() >= violated.keys():
+            return _exploration(instance, program, shown, time.monotonic() - started)
+    return _exploration(instance, program, answer, time.monotonic() - started, hashed=True)
 
 
 # -- the process -------------------------------------------------------------
@@ -167,6 +183,8 @@ def _understand(words: list[str], answer: _Answer, program: Program, events: Lis
             answer.marks = int(marks)
         case ["path", prop, initial, *rules]:
             answer.paths[int(prop)] = int(initial), tuple(map(int, rules))
+        case ["deep", prop, depth]:
+            answer.depths[int(prop)] = int(depth)
         case ["way", level, *hexadecimal]:
             ways = answer.layers.setdefault(-1, [])
             while len(ways) <= int(level):
@@ -189,7 +207,9 @@ def _state(program: Program, hexadecimal: list[str]) -> State:
 # -- the answer --------------------------------------------------------------
 
 
-def _exploration(instance: Instance, program: Program, answer: _Answer, seconds: float) -> Exploration:
+def _exploration(
+    instance: Instance, program: Program, answer: _Answer, seconds: float, *, hashed: bool = False
+) -> Exploration:
     states, transitions, depth, limit, complete, cut, no_leak, _, peak, stored = answer.done
     if answer.trouble is not None:
         what, state = answer.trouble
@@ -206,6 +226,7 @@ def _exploration(instance: Instance, program: Program, answer: _Answer, seconds:
         seconds=seconds,
         peak_memory=max(float(peak), peak_memory()),
         state_bytes=int(stored) / max(int(states), 1),
+        omission=min(int(states) ** 2 / 2**65, 1.0) if hashed else None,
         complete=complete == "1",
         limit=None if limit == "none" else limit,
         fired=fired,
@@ -221,18 +242,28 @@ def _exploration(instance: Instance, program: Program, answer: _Answer, seconds:
     for number, prop in enumerate(program.properties):
         if number in answer.paths:
             results[prop.name] = reader.found(number, prop)
+        elif number in answer.depths:
+            results[prop.name] = _without_way(prop, answer.depths[number])
         else:
-            results[prop.name] = _unfound(prop, everything, reached, leaks_known=no_leak == "0")
+            results[prop.name] = _unfound(prop, everything, reached, leaks_known=no_leak == "0", hashed=hashed)
     return Exploration(instance, results, statistics, reached, program.reductions)
 
 
-def _unfound(prop: Property, everything: bool, reached: frozenset[str], *, leaks_known: bool) -> Result:
+def _without_way(prop: Property, depth: int) -> Result:
+    if prop.kind is PropertyKind.COVER:
+        return Result(prop, Outcome.REACHED)
+    return Result(prop, Outcome.UNKNOWN, None, f"violated after {depth} steps, but no memory is left to show how")
+
+
+def _unfound(
+    prop: Property, everything: bool, reached: frozenset[str], *, leaks_known: bool, hashed: bool = False
+) -> Result:
     match prop.kind:
         case PropertyKind.COVER:
             return Result(prop, Outcome.UNREACHED if everything else Outcome.UNKNOWN)
         case PropertyKind.LEAK:
             if not leaks_known:
-                return Result(prop, Outcome.UNKNOWN, None, _NO_LEAK)
+                return Result(prop, Outcome.UNKNOWN, None, _HASHED_LEAK if hashed else _NO_LEAK)
             return Result(prop, Outcome.HOLDS if everything else Outcome.UNKNOWN)
         case _:
             if not everything:

@@ -107,8 +107,14 @@ def _complete_sentence(result: CheckResult, size: str) -> str:
         return f"holds in all reachable states ({size})"
     if result.reductions:
         using = ", ".join(result.reductions)
-        return f"holds for all states ({size}); {counted(states, 'state')} visited, reduced by {using}"
-    return f"holds for {'all ' * (states > 1)}{counted(states, 'state')} ({size})"
+        return f"holds for all states ({size}); {counted(states, 'state')} visited, reduced by {using}{_unless(result)}"
+    return f"holds for {'all ' * (states > 1)}{counted(states, 'state')} ({size}){_unless(result)}"
+
+
+def _unless(result: CheckResult) -> str:
+    """What must be said where only hashes of states were kept."""
+    omission = result.statistics.omission
+    return "" if omission is None else f", unless one was left out (probability at most {omission:.1g})"
 
 
 def _partial_sentence(result: CheckResult, size: str) -> str:

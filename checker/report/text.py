@@ -117,6 +117,8 @@ def _statistics(result: CheckResult) -> str:
     if result.seed is not None:
         how.append(f"seed {result.seed}")
     how.extend(result.reductions)
+    if statistics.omission is not None:
+        how.append("fingerprints")
     return f"{', '.join(how)}: {', '.join(parts)}"
 
 

@@ -23,8 +23,15 @@ PARSER = Parser()
 def checks() -> Iterator[tuple[str, str]]:
     """Every check of every model."""
     for file in [*sorted((ROOT / "models").glob("*.lzm")), YARDSTICK]:
+        if is_library(file):
+            continue
         for name in load_model(str(file), PARSER).checks:
             yield str(file.relative_to(ROOT)), name
+
+
+def is_library(file: Path) -> bool:
+    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+    return next(x for x in lines if x and not x.startswith("/")).startswith("library")
 
 
 def plan_of(file: str, name: str) -> Plan:
@@ -35,7 +42,7 @@ def plan_of(file: str, name: str) -> Plan:
 @pytest.mark.parametrize(("file", "name"), [pytest.param(*c, id="-".join(c)) for c in checks()])
 def test_compiled_transitions_are_those_of_the_semantics(file: str, name: str) -> None:
     model = load_model(str(ROOT / file), PARSER)
-    assert agree(make_instance(model, plan_of(file, name)), 60) > 1
+    assert agree(make_instance(model, plan_of(file, name)), 12) > 1
 
 
 @pytest.mark.parametrize(("check", "states", "transitions"), [("two_one", 865, 2_294), ("three_one", 10_443, 39_915)])
@@ -60,7 +67,7 @@ def test_shortest_counterexample_is_no_longer_than_any_other(file: str, name: st
     if plan.expectation.verdict != "fail" or plan.unsupported:
         pytest.skip("nothing is expected to fail")
     model = load_model(str(ROOT / file), PARSER)
-    limits = Limits(states=60_000)
+    limits = Limits(states=3_000)
     shortest = {v.property.name: v.trace for v in run_check(model, plan, Run(limits=limits)).verdicts}
     other = run_check(model, plan, Run(strategy="dfs", limits=limits))
     for verdict in other.verdicts:

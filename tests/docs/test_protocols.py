@@ -47,10 +47,3 @@ def test_counterexample_is_the_tools(
         PAGE.write_text(page[: found.start()] + new + page[found.end() :], encoding="utf-8")
     else:
         assert found[3] == text
-
-
-def test_every_model_has_its_place() -> None:
-    """A protocol that is checked is also explained."""
-    text = PAGE.read_text(encoding="utf-8")
-    missing = [p.name for p in sorted((ROOT / "models").glob("*.lzm")) if f"models/{p.name}" not in text]
-    assert missing == []

@@ -33,7 +33,9 @@ MOST = 200_000 if ALL else 20_000
 def sanitizers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if SANITIZE:
         flags = (f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-g")
-        monkeypatch.setattr(run, "build", lambda s, w: build(s, w, {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, flags))
+        monkeypatch.setattr(
+            run, "build", lambda s, w: build(s, w, {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, flags)
+        )
 
 
 def said(found: Exploration) -> dict[str, tuple[Outcome, int | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import permutations, product
@@ -18,7 +19,7 @@ from checker.core.verdict import Limits, Outcome
 from checker.explorer import Exploration, explore
 from checker.lang.names import load_model
 from checker.native import run
-from checker.native.build import NoCompiler, find_compiler
+from checker.native.build import RUNTIME, NoCompiler, find_compiler
 from checker.native.layout import Unsupported
 from checker.native.run import explore_native
 from checker.plan import Overrides, make_instance, plans
@@ -211,6 +212,70 @@ def test_leaks_without_kept_successors(
     assert computed.results == kept.results
     assert computed.statistics.fired == kept.statistics.fired
     assert any(p.kind is PropertyKind.LEAK for p in asked)
+
+
+# -- fingerprints ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("symmetry", [True, False])
+@pytest.mark.parametrize("system", [counters(3), locks(ordered=False), objects(frees=True), generations(late=False)])
+def test_fingerprints_lose_no_state_here(system: System, symmetry: bool, threads: int) -> None:
+    instance = Instance(system, {"CPU": 3})
+    asked = tuple(p for p in system.properties if p.kind is not PropertyKind.LEAK)
+    exact = explore_native(instance, asked, stop_on=NEVER, symmetry=symmetry)
+    hashed = explore_native(instance, asked, stop_on=NEVER, symmetry=symmetry, threads=threads, fingerprints=True)
+    a, b = exact.statistics, hashed.statistics
+    violated = exact.violated
+    if violated:
+        # they are shown by a search that keeps states
+        assert {n: r.path for n, r in hashed.results.items() if r in hashed.violated} == {
+            r.property.name: r.path for r in violated
+        }
+    else:
+        assert (b.states, b.transitions, b.depth, b.complete, b.fired) == (
+            a.states, a.transitions, a.depth, a.complete, a.fired
+        )  # fmt: skip
+        assert {n: r.outcome for n, r in hashed.results.items()} == {n: r.outcome for n, r in exact.results.items()}
+        assert b.omission == b.states**2 / 2**65
+
+
+def test_fingerprints_are_as_good_as_random(tmp_path: Path) -> None:
+    """States that differ in two bits only, in any two words, all get numbers of their own, well mixed."""
+    (tmp_path / "mix.c").write_text(
+        r"""
+        #include "state.h"
+        #include <stdio.h>
+        #include <stdlib.h>
+        static int order(const void *a, const void *b)
+        { uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b; return (x > y) - (x < y); }
+        int main(void) {
+            static uint64_t all[1 << 16]; unsigned n = 0; uint64_t flips = 0, pairs = 0;
+            for (int i = 0; i < 64 * LZ_WORDS; i++)
+                for (int k = 0; k <= i; k++) {
+                    struct state s = {{0}};
+                    s.w[i / 64] ^= UINT64_C(1) << i % 64; s.w[k / 64] ^= UINT64_C(1) << k % 64;
+                    all[n++] = state_fingerprint(&s);
+                    flips += __builtin_popcountll(all[n - 1] ^ all[n > 1 ? n - 2 : 0]); pairs++;
+                }
+            qsort(all, n, sizeof *all, order);
+            unsigned equal = 0, close = 0;
+            for (unsigned i = 1; i < n; i++) {
+                equal += all[i] == all[i - 1];
+                close += all[i] >> 32 == all[i - 1] >> 32;
+            }
+            printf("%u %u %u %.2f\n", n, equal, close, (double)flips / pairs);
+        }
+        """
+    )
+    command = ["cc", "-std=gnu11", "-DLZ_WORDS=4", f"-I{RUNTIME}", "mix.c", "-o", "mix"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    said_ = subprocess.run(["./mix"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout.split()
+    states, equal, close, flips = int(said_[0]), int(said_[1]), int(said_[2]), float(said_[3])
+    # the empty state is there 256 times
+    assert states == 32_896 and equal == 255
+    assert close - equal < 5
+    assert 31 < flips < 33
 
 
 # -- limits --------------------------------------------------------------------

@@ -114,7 +114,9 @@ def test_nothing_is_put_aside_for_properties_of_steps() -> None:
 
 
 def test_no_circle_of_solitary_locations() -> None:
-    text = "var z : 0..3 = 0; percpu x : 0..1 = 0; thread t on CPU { loop { x = 1; x = 0; } } thread u { z = 1; z = 2; }"
+    text = (
+        "var z : 0..3 = 0; percpu x : 0..1 = 0; thread t on CPU { loop { x = 1; x = 0; } } thread u { z = 1; z = 2; }"
+    )
     instance = Instance(system_of(text + "cover late: z == 2;"), {"CPU": 1})
     reduced, _ = compare(instance)
     assert len(solitary_locations(instance, instance.system.properties)["t"]) == 1

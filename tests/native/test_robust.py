@@ -1,4 +1,4 @@
-"""What can happen to a run from outside: no room, kills, compilers that fail or hang.  Always an answer or one clear line."""
+"""What can happen to a run from outside: no room, kills, bad compilers.  Always an answer or one clear line."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def script(path: Path, text: str) -> str:
 
 def entries(tmp_path: Path) -> list[str]:
     """What compiling has left in the cache."""
-    return sorted(p.name for kind in ("build", "engine", "model") for p in (tmp_path / "cache" / "lzcheck").glob(f"{kind}-*"))
+    return sorted(
+        p.name for kind in ("build", "engine", "model") for p in (tmp_path / "cache" / "lzcheck").glob(f"{kind}-*")
+    )
 
 
 def answered_by_explorer(done: subprocess.CompletedProcess[str], why: str) -> bool:
@@ -175,7 +177,7 @@ def test_the_search_is_killed(tmp_path: Path) -> None:
         time.sleep(0.01)
         for child in children.read_text().split():
             try:
-                if Path(os.readlink(f"/proc/{child}/exe")).name.startswith("model-"):
+                if Path(f"/proc/{child}/exe").readlink().name.startswith("model-"):
                     engine = int(child)
             except OSError:
                 pass

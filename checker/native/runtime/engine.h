@@ -81,6 +81,7 @@ struct options {
 	uint64_t memory;        /* bytes; UINT64_MAX: no limit */
 	int stop;
 	uint64_t stop_on;
+	bool fingerprints; /* keep hashes in place of states, and states only as long as they are to be expanded */
 	bool edges; /* keep successors where leaks are asked about and there is room */
 };
 
@@ -96,6 +97,7 @@ struct search {
 	uint32_t level;      /* that is being expanded */
 	uint64_t level_size;
 	uint64_t states;     /* at the beginning of the level */
+	uint64_t forgotten;  /* with fingerprints: states that are kept no more */
 	uint32_t begin[LZ_MAX_THREADS], end[LZ_MAX_THREADS]; /* of the level, by arena */
 	_Atomic uint32_t cursor[LZ_MAX_THREADS];
 	uint32_t piece;
@@ -128,6 +130,7 @@ struct search {
 /* memory.c */
 bool region_reserve(struct region *r, size_t bytes);
 void region_release(struct region *r);
+void region_forget(const struct region *r, size_t bytes);
 size_t machine_memory(void);
 double peak_mebibytes(void);
 void *wanted(void *memory);
@@ -158,5 +161,6 @@ bool leak_doomed(const struct search *q, state_number number, unsigned property)
 
 /* paths.c */
 void paths_report(struct search *q);
+void depths_report(const struct search *q);
 
 #endif

@@ -42,6 +42,8 @@ static void read_options(struct options *o, int count, char **arguments)
 			o->seconds = (double)value / 1000;
 		else if (number_option(arguments[i], "memory", &value))
 			o->memory = value;
+		else if (number_option(arguments[i], "fingerprints", &value))
+			o->fingerprints = value;
 		else if (number_option(arguments[i], "edges", &value))
 			o->edges = value;
 		else if (number_option(arguments[i], "stop_on", &value)) {
@@ -76,6 +78,7 @@ static void make_workers(struct search *q)
 				 !region_reserve(&w->degrees, machine_memory()) ||
 				 !region_reserve(&w->stretches, machine_memory())))
 			drop_edges(q);
+		w->sink.strong = q->options.fingerprints;
 		w->sink.fired = wanted(calloc(model_rules + 1, sizeof *w->sink.fired));
 	}
 }
@@ -123,19 +126,24 @@ int main(int count, char **arguments)
 	while ((1u << q->thread_bits) < q->threads)
 		q->thread_bits++;
 	q->violable = ~model_marks;
-	q->edges = model_leaks && q->options.edges;
+	q->edges = model_leaks && q->options.edges && !q->options.fingerprints;
 	pthread_mutex_init(&q->mutex, NULL);
 	pthread_cond_init(&q->met, NULL);
 	read_initial(q);
 	make_workers(q);
 	store_init(q);
 	search_run(q);
-	if (q->complete && model_leaks)
+	if (model_leaks && q->options.fingerprints)
+		q->leaks_unknown = true;
+	else if (q->complete && model_leaks)
 		leak_find(q);
 	for (unsigned i = 0; i < q->threads; i++)
 		q->workers[i].sink.pending = 0;
 	stored = bytes_now(q);
-	paths_report(q);
+	if (q->options.fingerprints)
+		depths_report(q);
+	else
+		paths_report(q);
 	report_counts(q, stored);
 	return fflush(stdout) ? 1 : 0;
 }

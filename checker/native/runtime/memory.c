@@ -36,6 +36,15 @@ void region_release(struct region *r)
 	*r = (struct region){0};
 }
 
+/* Give back what the first bytes of a region take; they are not read any more. */
+void region_forget(const struct region *r, size_t bytes)
+{
+	const size_t page = (size_t)1 << 21;
+
+	if (bytes / page)
+		madvise(r->at, bytes / page * page, MADV_DONTNEED);
+}
+
 size_t machine_memory(void)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);

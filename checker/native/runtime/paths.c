@@ -324,3 +324,14 @@ void paths_report(struct search *q)
 		free(f.steps.at);
 	}
 }
+
+/* Where states are not kept there are no ways: only how many steps each takes. */
+void depths_report(const struct search *q)
+{
+	for (uint64_t found = q->found & (q->violable | model_marks); found; found &= found - 1) {
+		unsigned property = (unsigned)__builtin_ctzll(found);
+		const struct witness *witness = &q->witness[property];
+
+		printf("deep %u %u\n", property, level_of_state(q, witness->state) + witness->by_rule);
+	}
+}

@@ -133,7 +133,10 @@ static uint64_t edge_bytes(const struct search *q)
 uint64_t bytes_now(const struct search *q)
 {
 	uint64_t states = states_now(q);
-	uint64_t bytes = atomic_load(&q->bytes) + states * sizeof(struct state);
+	uint64_t bytes = atomic_load(&q->bytes) + (states - q->forgotten) * sizeof(struct state);
+
+	if (q->options.fingerprints)
+		return bytes;
 
 	/* in the end leaks take some bytes a state, and until then perhaps the successors more */
 	if (model_leaks)
@@ -307,11 +310,15 @@ static bool all_found(const struct search *q)
 /* Make what was found since the last call the level to expand. */
 static void next_level(struct search *q)
 {
-	q->states = q->level_size = 0;
+	q->states = q->level_size = q->forgotten = 0;
 	for (unsigned i = 0; i < q->threads; i++) {
 		struct arena *a = &q->arenas[i];
 
 		q->begin[i] = q->end[i];
+		if (q->options.fingerprints) {
+			region_forget(&a->states, (size_t)q->begin[i] * sizeof(struct state));
+			q->forgotten += q->begin[i];
+		}
 		q->end[i] = atomic_load(&a->count);
 		atomic_store(&q->cursor[i], q->begin[i]);
 		q->level_size += q->end[i] - q->begin[i];

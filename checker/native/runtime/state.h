@@ -42,6 +42,7 @@ struct sink {
 	uint64_t faults;      /* properties that a fault of `source` violates, and bit 63 for any fault */
 	uint64_t *fired;      /* by rule */
 	struct steps *listen; /* if set, successors are listed there and not stored */
+	bool strong;          /* hashes stand for states: see state_fingerprint() */
 	bool sweep;           /* successors are looked up, not stored: see leak.c */
 	uint32_t owner;       /* the number of `source` */
 	bool undefined;       /* null was used as an index in an action */
@@ -104,6 +105,24 @@ static inline uint64_t state_hash(const struct state *s)
 	return h * 0xff51afd7ed558ccdu;
 }
 
+/* As good as a random number for each state: where two states with the same one are taken for the same. */
+static inline uint64_t state_fingerprint(const struct state *s)
+{
+	uint64_t h = 0x2d358dccaa6c78a5u;
+
+	for (int i = 0; i < LZ_WORDS; i++) {
+		unsigned __int128 product = (unsigned __int128)(h ^ s->w[i] ^ 0x8bb84b93962eacc9u) *
+					    (s->w[i] + 0x4b33a62ed433d4a3u + 2 * (uint64_t)i);
+
+		h = (h << 23 | h >> 41) + ((uint64_t)product ^ (uint64_t)(product >> 64));
+		h = (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
+		h ^= h >> 32;
+	}
+	h *= 0x94d049bb133111ebu;
+	h ^= h >> 31;
+	return h ? h : 1;
+}
+
 static inline void sink_fault(struct sink *x, uint32_t rule)
 {
 	int property = model_fault[rule];
@@ -118,7 +137,7 @@ static inline void sink_fault(struct sink *x, uint32_t rule)
 
 static inline void sink_put(struct sink *x, const struct state *n)
 {
-	uint64_t h = state_hash(n);
+	uint64_t h = LZ_UNLIKELY(x->strong) ? state_fingerprint(n) : state_hash(n);
 	unsigned i = x->pending;
 
 	x->batch[i] = *n;

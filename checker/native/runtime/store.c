@@ -153,7 +153,7 @@ static bool insert(struct search *q, struct worker *w, const struct state *s, ui
 					return false;
 				arena_states(mine)[count] = *s;
 				*number = count << q->thread_bits | w->id;
-				mine_entry = (hash >> 32 << 32) | (*number + 1);
+				mine_entry = q->options.fingerprints ? hash : (hash >> 32 << 32) | (*number + 1);
 			}
 			if (q->threads == 1) {
 				atomic_store_explicit(slot, mine_entry, memory_order_relaxed);
@@ -163,7 +163,10 @@ static bool insert(struct search *q, struct worker *w, const struct state *s, ui
 								    memory_order_acquire))
 				break;
 		}
-		if (slot_tag(entry) == hash >> 32) {
+		if (q->options.fingerprints) {
+			if (entry == hash)
+				return true;
+		} else if (slot_tag(entry) == hash >> 32) {
 			*number = (state_number)entry - 1;
 			if (state_equal(state_at(q, *number), s))
 				return true;
@@ -204,7 +207,7 @@ bool worker_flush(struct search *q, struct worker *w)
 	uint32_t before = atomic_load_explicit(&w->arena->count, memory_order_relaxed), added;
 
 	x->pending = 0;
-	for (unsigned i = 0; i < pending; i++) {
+	for (unsigned i = 0; i < pending && !q->options.fingerprints; i++) {
 		_Atomic uint64_t *slot = (_Atomic uint64_t *)(void *)&x->slots[x->hashes[i] >> x->shift];
 		uint64_t entry = atomic_load_explicit(slot, memory_order_acquire);
 
