@@ -150,7 +150,7 @@ def search(
     Raises UserError (LZ602) where an engine that was asked for by name cannot do it.
     """
     if run.strategy != "bfs" and run.engine in ("native", "smt"):
-        raise UserError.of("LZ602", f"engine {run.engine} has no strategy '{run.strategy}'", hint="--engine explorer")
+        raise UserError.of("LZ602", f"the {run.engine} engine has no strategy '{run.strategy}'", hint="--engine explorer")
     if run.engine == "smt":
         return _bounded(instance, properties, run, stop_on, events)
     notes: tuple[str, ...] = ()
