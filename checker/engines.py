@@ -150,7 +150,8 @@ def search(
     Raises UserError (LZ602) where an engine that was asked for by name cannot do it.
     """
     if run.strategy != "bfs" and run.engine in ("native", "smt"):
-        raise UserError.of("LZ602", f"the {run.engine} engine has no strategy '{run.strategy}'", hint="--engine explorer")
+        wrong = f"the {run.engine} engine has no strategy '{run.strategy}'"
+        raise UserError.of("LZ602", wrong, hint="--engine explorer")
     if run.engine == "smt":
         return _bounded(instance, properties, run, stop_on, events)
     notes: tuple[str, ...] = ()

@@ -97,8 +97,8 @@ def explore_native(
     answer = _run(executable, [*arguments, "fingerprints=1"], program, events)
     violated = {n: d for n, d in answer.depths.items() if program.properties[n].kind is not PropertyKind.COVER}
     if violated:
-        # what was found is shown by a search that keeps the states that far
-        again = replace(limits or Limits(), depth=max(violated.values()))
+        # what was found is shown by a search that keeps the states that far; a deadlock shows one level later
+        again = replace(limits or Limits(), depth=max(violated.values()) + 1)
         shown = _run(executable, _arguments(program, again, stop_on, threads), program, events)
         if shown.paths.keys() >= violated.keys():
             return _exploration(instance, program, shown, time.monotonic() - started)
