@@ -85,7 +85,7 @@ def test_the_command_says_where_induction_breaks(tmp_path: Path, capsys: pytest.
     file = tmp_path / "turns.lzm"
     file.write_text(HEADER + TURNS)
     assert main(["induct", str(file)]) == ExitCode.SURPRISE
-    text = capsys.readouterr().out
+    text = " ".join(capsys.readouterr().out.split())
     assert "alone is not inductive" in text
     assert "this is no bug by itself" in text
     file.write_text(HEADER + NESTED)
