@@ -77,11 +77,19 @@ def run_check(model: Model, plan: Plan, run: Run, events: Listener | None = None
         statistics = replace(statistics, limit="walks")  # however many, they are never all
     result = replace(
         result, engine=answer.engine, verdicts=verdicts, statistics=statistics,
-        reductions=answer.reductions, notes=answer.notes,
+        reductions=answer.reductions, notes=(*answer.notes, *_coarse(instance)),
     )  # fmt: skip
     findings = tuple(_findings(result, plan))
     result = replace(result, findings=findings)
     return replace(result, surprises=tuple(_surprises(result)))
+
+
+def _coarse(instance: Instance) -> Iterator[str]:
+    """That a memory model other than sc saw some steps as one access though the text has several."""
+    found = several_accesses(instance.system) if instance.system.memory_model != "sc" else ()
+    if found:
+        more = f" and at {len(found) - 1} other places" if len(found) > 1 else ""
+        yield f"a step with several accesses to memory is taken as one: {found[0].where}{more} [LZ406]"
 
 
 def _unsupported(result: CheckResult, plan: Plan) -> CheckResult:

@@ -16,6 +16,7 @@ from checker.lang.diagnostics import CODES, UserError, suggest
 from checker.lang.names import Model, load_model
 from checker.lang.parser import Parser
 from checker.mutate import Mutant, mutants
+from checker.native.run import EngineFailed
 from checker.options import overrides_of, parse_arguments, run_of
 from checker.plan import Overrides, Plan, make_instance, plans
 from checker.report.catalogue import render_catalogue
@@ -26,6 +27,7 @@ from checker.report.mutationtext import mutant_records, mutants_status, render_m
 from checker.report.output import write_json, write_text
 from checker.report.progress import Progress
 from checker.report.text import render_email, render_result, render_suite, render_trace
+from checker.report.values import Json
 from checker.rerun import load_trace, rerun
 from checker.suite import run_checks
 
@@ -54,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = "out of memory" if isinstance(error, MemoryError) else "the model is nested too deeply"
         _say(f"lzcheck: error: {what} [LZ601]\n")
         return ExitCode.LIMIT if isinstance(error, MemoryError) else ExitCode.USAGE
+    except EngineFailed as error:
+        _say(f"lzcheck: {error}\n" if error.stopped else f"lzcheck: internal error: {error} [LZ901]\n")
+        return ExitCode.LIMIT if error.stopped else ExitCode.INTERNAL
     except WrongPath as error:
         _say(f"lzcheck: internal error: {error} [LZ901]\n{_saved(error)}")
         return ExitCode.INTERNAL
@@ -80,6 +85,8 @@ def _command(arguments: Sequence[str]) -> ExitCode:
             return _mutate(options)
         case "induct":
             return _induct(options)
+        case "litmus":
+            return _litmus(options)
         case "graph":
             return _graph(options)
         case "replay":
@@ -109,11 +116,11 @@ def _check(options: argparse.Namespace) -> ExitCode:
     _write_files(options, results)
     if options.json != "-":
         if options.email:
-            print("\n".join(filter(None, (render_email(r) for r in results))), end="")
+            print("\n".join(filter(None, (render_email(r, values=not options.brief) for r in results))), end="")
         elif options.all:
             print(render_suite(results), end="")
         else:
-            print("\n".join(render_result(r) for r in results), end="")
+            print("\n".join(render_result(r, values=not options.brief) for r in results), end="")
     return _worst(results)
 
 
@@ -153,7 +160,7 @@ def _mutate(options: argparse.Namespace) -> ExitCode:
     (plan, *_) = plans(model, options.check or (), overrides_of(options))
     found: list[Mutant] = []
     with Progress(sys.stderr) as progress:
-        for mutant in mutants(model, plan, run_of(options), options.jobs):
+        for mutant in mutants(model, plan, run_of(options), options.jobs, libraries=options.libraries):
             found.append(mutant)
             progress.count(len(found), None, "mutation")
     if options.json:
@@ -172,6 +179,54 @@ def _induct(options: argparse.Namespace) -> ExitCode:
     result = check_induction(make_instance(model, plan), options.k, options.time)
     print(render_induction(options.model, plan.name, result), end="")
     return induction_status(result)
+
+
+def _litmus(options: argparse.Namespace) -> ExitCode:
+    from checker.litmus.parse import parse  # models do not need them
+    from checker.litmus.run import Result, run
+    from checker.litmus.text import litmus_record, render_litmus, render_summary
+
+    results: list[Result] = []
+    records: list[Json] = []
+    failed = False
+    for path in _litmus_files(options.paths):
+        try:
+            litmus = parse(_text(path), path)
+        except UserError as error:
+            _say(render_diagnostics(error))
+            failed = True
+            continue
+        results.append(run(litmus, options.history or None, options.defer, options.max_states))
+        records.append(litmus_record(results[-1], path))
+        if options.json != "-":
+            print(render_litmus(results[-1], witness=not options.brief), end="", flush=True)
+    if options.json:
+        write_json(options.json, records)
+    if len(results) > 1 and options.json != "-":
+        print(render_summary(results), end="")
+    if failed:
+        return ExitCode.USAGE
+    if any(r.as_expected is False for r in results):
+        return ExitCode.SURPRISE
+    return ExitCode.EXPECTED if all(r.complete for r in results) else ExitCode.LIMIT
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError.of("LZ103", f"cannot read '{path}': {error.strerror}") from None
+
+
+def _litmus_files(paths: Sequence[str]) -> list[str]:
+    """The files named, and the .litmus files in the folders named."""
+    found: list[str] = []
+    for path in paths:
+        inside = sorted(Path(path).rglob("*.litmus")) if Path(path).is_dir() else [Path(path)]
+        if not inside:
+            raise UserError.of("LZ405", f"there is no litmus test in '{path}'")
+        found += [str(p) for p in inside]
+    return found
 
 
 def _models(paths: Sequence[str]) -> list[str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from checker.core.system import Access, Action, System, Thread
+from checker.core.memory.places import Places
+from checker.core.system import Action, System, Thread
 from checker.core.verdict import Finding
 
 
@@ -37,8 +38,9 @@ def never_executed(
 def several_accesses(system: System) -> tuple[Finding, ...]:
     """A finding for each step that accesses several memory locations, which only sequential consistency allows."""
     found: dict[str, Finding] = {}
+    locations = Places(system)
     for action in system.actions:
-        places = list(dict.fromkeys((a.var, a.index) for a in action.memory if isinstance(a, Access)))
+        places = locations.of(action.memory)
         if action.fault is None and len(places) > 1:
             names = ", ".join(dict.fromkeys(var for var, _ in places))
             message = f"one step accesses several memory locations ({names}), which only sc allows"

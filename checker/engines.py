@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import field, replace
 from typing import Final, Literal
 
@@ -15,7 +16,7 @@ from checker.lang.diagnostics import UserError
 from checker.native.build import CompilerFailed, NoCompiler, NoRoom
 from checker.native.emit import PARTIAL_ORDER
 from checker.native.layout import Unsupported
-from checker.native.run import EngineFailed, explore_native
+from checker.native.run import EngineFailed, Prepared, explore_native, prepare_native
 from checker.records import dataclass
 from checker.search import Listener
 
@@ -24,8 +25,11 @@ ENGINES: tuple[Engine, ...] = ("auto", "native", "explorer", "smt")
 """`auto`: the explorer for what turns out to be small, the native engine for the rest of breadth-first search, and
 the explorer again where that cannot do what is asked.  `smt` is bounded search by Z3."""
 
-SMALL: Final = 50_000
-"""States that the explorer visits before the native engine is compiled: they take about as long as compiling."""
+SMALL: Final = 20_000
+"""States that the explorer visits before the native engine is asked: they take about as long as compiling."""
+
+_TINY: Final = 2000
+"""States that the explorer visits before a compiler is started at all."""
 
 _REMEMBERED: Final = 2000
 """Large checks that are remembered."""
@@ -77,15 +81,14 @@ def _native(
     run: Run,
     stop_on: frozenset[str] | None,
     events: Listener | None,
-    *,
-    symmetry: bool,
-    por: bool,
+    prepared: Prepared | None,
 ) -> Exploration:
     """Ask the native engine.  What partial order finds is searched for again without it, for the shortest way."""
+    symmetry = run.symmetry
     found = explore_native(
         instance, properties, run.limits,
-        stop_on=stop_on, events=events, threads=run.threads, symmetry=symmetry, por=por,
-        fingerprints=run.fingerprints,
+        stop_on=stop_on, events=events, threads=run.threads, symmetry=symmetry, por=run.por,
+        fingerprints=run.fingerprints, prepared=prepared,
     )  # fmt: skip
     if not (found.violated and PARTIAL_ORDER in found.reductions):
         return found
@@ -104,19 +107,37 @@ def _small(
     run: Run,
     stop_on: frozenset[str] | None,
     events: Listener | None,
-) -> Exploration | None:
-    """What the explorer says, if it needs few states for it; that it does not is remembered for the next time."""
+) -> Exploration | Prepared | None:
+    """What the explorer says, if it needs few states for it; that it does not is remembered for the next time.
+
+    While it is at it the native engine is compiled, unless very few states are enough.
+    """
     question = repr((SMALL, instance.system, sorted(instance.sizes.items()), [p.name for p in properties], stop_on))
     large = f"large-{key(question)}"
     if read_entry(large) is not None:
         return None
-    few = SMALL if run.limits.states is None else min(SMALL, run.limits.states)
-    found = explore(instance, properties, replace(run.limits, states=few), stop_on=stop_on, events=events)
-    if found.statistics.limit != "states":
-        return found
-    if few == SMALL:
+    most = SMALL if run.limits.states is None else min(SMALL, run.limits.states)
+    prepared = None
+    for few in sorted({min(_TINY, most), most}):
+        try:
+            found = explore(instance, properties, replace(run.limits, states=few), stop_on=stop_on, events=events)
+        except BaseException:
+            _abandon(prepared)
+            raise
+        if found.statistics.limit != "states":
+            _abandon(prepared)
+            return found
+        if few < most:
+            with suppress(NoCompiler, CompilerFailed, NoRoom, Unsupported):  # it will be said when it is needed
+                prepared = prepare_native(instance, properties, symmetry=run.symmetry, por=run.por)
+    if most == SMALL:
         keep_entry(large, b"", of="large-", at_most=_REMEMBERED)
-    return None
+    return prepared
+
+
+def _abandon(prepared: Prepared | None) -> None:
+    if prepared is not None:
+        prepared.abandon()
 
 
 def _bounded(
@@ -147,29 +168,33 @@ def search(
 ) -> Answer:
     """Ask the engine of the run; with `exact_counts` no reduction may change the number of states.
 
-    Raises UserError (LZ602) where an engine that was asked for by name cannot do it.
+    Raises UserError (LZ602) where an engine that was asked for by name cannot do it, and EngineFailed
+    where it broke down.
     """
     if run.strategy != "bfs" and run.engine in ("native", "smt"):
         wrong = f"the {run.engine} engine has no strategy '{run.strategy}'"
         raise UserError.of("LZ602", wrong, hint="--engine explorer")
     if run.engine == "smt":
         return _bounded(instance, properties, run, stop_on, events)
+    # where a violation is expected it would have to be searched for again without partial order
+    run = replace(run, symmetry=run.symmetry and not exact_counts, por=run.por and not exact_counts and stop_on is None)
     notes: tuple[str, ...] = ()
+    prepared: Prepared | None = None
     if run.engine == "auto" and run.strategy == "bfs":
         small = _small(instance, properties, run, stop_on, events)
-        if small is not None:
+        if isinstance(small, Exploration):
             return Answer("explorer", small)
+        prepared = small
     if run.engine != "explorer" and run.strategy == "bfs":
-        symmetry = run.symmetry and not exact_counts
-        # where a violation is expected it would have to be searched for again without the reduction
-        por = run.por and not exact_counts and stop_on is None
         try:
-            found = _native(instance, properties, run, stop_on, events, symmetry=symmetry, por=por)
+            found = _native(instance, properties, run, stop_on, events, prepared)
             return Answer("native", found, found.reductions)
         except EngineFailed as failure:
             if failure.starved:
                 raise MemoryError from failure
-            raise
+            if failure.stopped or run.engine == "native":
+                raise
+            notes = (f"the explorer answered instead of the native engine, which failed; please report: {failure}",)
         except (NoCompiler, CompilerFailed, NoRoom, Unsupported) as reason:
             if run.engine == "native":
                 raise UserError.of("LZ602", str(reason), hint="--engine explorer needs no compiler") from None

@@ -22,6 +22,9 @@ from checker.plan import Plan, make_instance
 from checker.pool import in_parallel
 from checker.records import dataclass
 
+_OWN = "std/"
+"""What the files of the tool's libraries begin with."""
+
 QUICK_STATES = 20_000
 """Up to so many states the explorer answers sooner than a compiler."""
 
@@ -40,7 +43,10 @@ class Fate(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A mutation and its fate: who noticed (or why nobody does), in how many steps, after how many states."""
+    """A mutation and its fate: who noticed (or why nobody does), in how many steps, after how many states.
+
+    `reason` is what @survives says, whatever the fate.
+    """
 
     what: str
     text: str
@@ -50,6 +56,7 @@ class Mutant:
     by: str = ""
     steps: int | None = None
     states: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +67,10 @@ class _Task:
     mutation: Mutation
 
 
-def mutants(model: Model, plan: Plan, run: Run, jobs: int = 1) -> Iterator[Mutant]:
+def mutants(model: Model, plan: Plan, run: Run, jobs: int = 1, *, libraries: bool = False) -> Iterator[Mutant]:
     """The fate of every mutation that makes a difference in the plan's configuration, in the order of the text.
 
+    The tool's own libraries stay as they are unless asked for: they are no model's to answer for.
     Raises UserError where the model itself is not as expected, or the check expects anything but `pass`.
     """
     if plan.expectation.verdict != "pass":
@@ -73,13 +81,14 @@ def mutants(model: Model, plan: Plan, run: Run, jobs: int = 1) -> Iterator[Mutan
     if before.exit_code is not ExitCode.EXPECTED:
         raise UserError.of("LZ605", f"check '{plan.name}' does not pass as the model is: nothing to compare with")
     original = before.instance.system
-    tasks = [_Task(model, plan, run, m) for m in _in_order(model) if _differs(original, m, plan)]
+    tasks = [_Task(model, plan, run, m) for m in _in_order(model, libraries) if _differs(original, m, plan)]
     yield from in_parallel(_mutant, tasks, jobs)
 
 
-def _in_order(model: Model) -> list[Mutation]:
+def _in_order(model: Model, libraries: bool) -> list[Mutation]:
     """As in the text, libraries first."""
-    return sorted(mutations(model), key=lambda m: (m.span.file == model.file, m.span.file, m.span.line, m.span.column))
+    chosen = (m for m in mutations(model) if libraries or m.span.file == model.file or m.span.file[:4] != _OWN)
+    return sorted(chosen, key=lambda m: (m.span.file == model.file, m.span.file, m.span.line, m.span.column))
 
 
 def _differs(original: System, mutation: Mutation, plan: Plan) -> bool:
@@ -103,14 +112,14 @@ def _meaning(system: System) -> System:
 
 def _mutant(task: _Task) -> Mutant:
     mutation, plan = task.mutation, task.plan
-    mutant = Mutant(mutation.what, mutation.text, mutation.owner, mutation.span, Fate.SURVIVES)
+    mutant = Mutant(mutation.what, mutation.text, mutation.owner, mutation.span, Fate.SURVIVES, reason=mutation.reason)
     try:
         if mutation.what == "barrier" and plan.memory_model == "sc":
             return replace(mutant, fate=Fate.WEAK)
         result = _result(mutation.model, plan, task.run)
     except UserError as error:
         return replace(mutant, fate=Fate.REFUSED, by=error.diagnostics[0].message)
-    return _judged(mutant, result, mutation.reason)
+    return _judged(mutant, result)
 
 
 def _result(model: Model, plan: Plan, run: Run) -> CheckResult:
@@ -123,7 +132,7 @@ def _result(model: Model, plan: Plan, run: Run) -> CheckResult:
     return run_check(model, plan, run)
 
 
-def _judged(mutant: Mutant, result: CheckResult, reason: str) -> Mutant:
+def _judged(mutant: Mutant, result: CheckResult) -> Mutant:
     mutant = replace(mutant, states=result.statistics.states)
     broken = [v for v in result.verdicts if v.outcome in (Outcome.VIOLATED, Outcome.BOUND)]
     if broken:
@@ -135,4 +144,4 @@ def _judged(mutant: Mutant, result: CheckResult, reason: str) -> Mutant:
     missed = [v.property.name for v in result.verdicts if v.outcome in (Outcome.UNREACHED, Outcome.VACUOUS)]
     if missed:
         return replace(mutant, fate=Fate.UNREACHED, by=", ".join(missed))
-    return replace(mutant, fate=Fate.EXPLAINED, by=reason) if reason else mutant
+    return replace(mutant, fate=Fate.EXPLAINED, by=mutant.reason) if mutant.reason else mutant

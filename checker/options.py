@@ -11,7 +11,7 @@ from checker.engines import ENGINES, Run, usable_cores
 from checker.lang.diagnostics import UserError
 from checker.plan import MEMORY_MODELS, Overrides
 
-COMMANDS = ("check", "suite", "mutate", "induct", "graph", "replay", "explain")
+COMMANDS = ("check", "suite", "mutate", "induct", "litmus", "graph", "replay", "explain")
 
 EXIT_STATUSES = """\
 exit status:
@@ -60,8 +60,9 @@ def run_of(options: argparse.Namespace) -> Run:
 def overrides_of(options: argparse.Namespace) -> Overrides:
     """What the command line sets in the model."""
     return Overrides(
-        _pairs(options.define, "-D NAME=VALUE"), _pairs(options.size, "--size SORT=NUMBER"), options.memory
-    )
+        _pairs(options.define, "-D NAME=VALUE"), _pairs(options.size, "--size SORT=NUMBER"), options.memory,
+        options.store_buffer,
+    )  # fmt: skip
 
 
 def _pairs(texts: Sequence[str] | None, form: str) -> dict[str, str]:
@@ -91,6 +92,9 @@ def _parser() -> _Parser:
     chosen.add_argument("--all", action="store_true", help="run every check and print a table")
     check.add_argument("--dump-system", action="store_true", help="print the transition system and stop")
     check.add_argument("--email", action="store_true", help="print the counterexample and nothing else")
+    check.add_argument(
+        "--brief", action="store_true", help="print counterexamples without the values that steps change"
+    )
     check.add_argument("--trace", metavar="FILE", help="save the counterexample as JSON, for lzcheck replay")
     _jobs_option(check)
     check.add_argument("--itf", metavar="FILE", help="save the counterexample in the Informal Trace Format")
@@ -104,6 +108,7 @@ def _parser() -> _Parser:
     mutate = commands.add_parser("mutate", help="leave out each guard, flush, lock, IPI in turn: who notices?")
     mutate.add_argument("model", help="a .lzm file")
     mutate.add_argument("--check", action="append", metavar="NAME", help="a check that passes (default: the first)")
+    mutate.add_argument("--libraries", action="store_true", help="leave things out of the tool's libraries, too")
     _model_options(mutate)
     _search_options(mutate)
     _jobs_option(mutate)
@@ -113,6 +118,15 @@ def _parser() -> _Parser:
     induct.add_argument("-k", type=_positive, default=1, metavar="K", help="so many good states in a row (default: 1)")
     induct.add_argument("--time", type=_seconds, metavar="SECONDS", help="give up after this time")
     _model_options(induct)
+    litmus = commands.add_parser("litmus", help="herd's C litmus tests under the weak memory model")
+    litmus.add_argument("paths", nargs="+", metavar="PATH", help="a .litmus file, or a folder of them")
+    litmus.add_argument("--history", type=_natural, default=2, metavar="K",
+                        help="messages kept per location; 0: all of them (default: 2)")  # fmt: skip
+    litmus.add_argument("--defer", type=_natural, default=1, metavar="P",
+                        help="accesses that a thread may put off at a time (default: 1)")  # fmt: skip
+    litmus.add_argument("--brief", action="store_true", help="no witnesses")
+    litmus.add_argument("--json", metavar="FILE", help="write one record per test ('-': standard output)")
+    litmus.add_argument("--max-states", type=_positive, default=2_000_000, metavar="N", help="stop after N states")
     graph = commands.add_parser("graph", help="write the state graph")
     graph.add_argument("model", help="a .lzm file")
     graph.add_argument("-o", "--output", required=True, metavar="FILE", help="FILE.dot, .graphml, .json or .svg")
@@ -135,7 +149,10 @@ def _jobs_option(parser: argparse.ArgumentParser) -> None:
 def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-D", dest="define", action="append", metavar="NAME=VALUE", help="set a config")
     parser.add_argument("--size", action="append", metavar="SORT=NUMBER", help="set the size of a sort: --size CPU=3")
-    parser.add_argument("--memory", choices=MEMORY_MODELS, help="memory model (only sc is supported yet)")
+    parser.add_argument("--memory", choices=MEMORY_MODELS,
+                        help="memory model: sc (the default) or tso; weak is not supported yet")  # fmt: skip
+    parser.add_argument("--store-buffer", type=_positive, metavar="N",
+                        help="stores that a store buffer of tso holds (default: 2)")  # fmt: skip
 
 
 def _search_options(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from dataclasses import field, replace
 
 from checker.core.instance import Instance
 from checker.core.lower import lower_model
+from checker.core.memory import DEPTH, with_store_buffers
 from checker.core.verdict import Expectation
 from checker.lang import syntax as s
 from checker.lang.diagnostics import Collector, Diagnostic, UserError, among, suggest
@@ -34,6 +35,7 @@ class Plan:
     sizes: Mapping[str, int]
     expectation: Expectation
     memory_model: str = "sc"
+    store_buffer: int = DEPTH
     unsupported: str = ""
     allow_all: bool = False
     allowed: frozenset[str] = frozenset()
@@ -43,11 +45,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the command line sets: config values as written, sizes, the memory model."""
+    """What the command line sets: config values as written, sizes, the memory model, how many stores a buffer holds."""
 
     config: Mapping[str, str] = field(default_factory=dict)
     sizes: Mapping[str, str] = field(default_factory=dict)
     memory_model: str | None = None
+    store_buffer: int | None = None
 
 
 def plans(model: Model, names: Iterable[str] | None, overrides: Overrides) -> list[Plan]:
@@ -67,6 +70,8 @@ def plans(model: Model, names: Iterable[str] | None, overrides: Overrides) -> li
 def make_instance(model: Model, plan: Plan) -> Instance:
     """The System of the plan's configuration, at its sizes; raises UserError where they make no sense."""
     system = lower_model(typecheck(model, plan.config), memory_model=plan.memory_model)
+    if plan.memory_model == "tso":
+        system = with_store_buffers(system, plan.store_buffer)
     for sort in system.sorts:
         if not sort.statics and plan.sizes.get(sort.name, sort.size) == 0:
             settings = plan.declared.settings if plan.declared is not None else ()
@@ -103,7 +108,7 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
     if check is None:
         return Plan("default", config, {}, Expectation())
     sizes: dict[str, int] = {}
-    memory, unsupported = "sc", ""
+    memory, unsupported, store_buffer = "sc", "", DEPTH
     for setting in check.settings:
         name, value = setting.name.text, setting.value
         if name in model.configs:
@@ -121,13 +126,18 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
                 found.error("LZ601", f"the size of {name} is a number, or any", setting.span)
         elif name == "memory":
             memory = str(value)
+        elif name == "store_buffer":
+            if isinstance(value, int) and 1 <= value <= 8:
+                store_buffer = value
+            else:
+                found.error("LZ601", "store_buffer is how many stores a buffer holds, from 1 to 8", setting.span)
         else:
-            known = [*model.configs, *model.sorts, *model.objects, "memory"]
+            known = [*model.configs, *model.sorts, *model.objects, "memory", "store_buffer"]
             hint = among(name, known, "known here:")
             found.error("LZ206", f"the model has no config or sort '{name}'", setting.name.span, hint=hint)
     if memory not in MEMORY_MODELS:
         found.error("LZ206", f"there is no memory model '{memory}'", check.span, hint="sc, tso or weak")
-    elif memory != "sc":
+    elif memory == "weak":
         unsupported = f"memory = {memory}: weak memory models"
     if check.verdict == "proved" and not unsupported:
         unsupported = "expect proved: proofs for any number"
@@ -136,7 +146,7 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
     if check.verdict == "deadlock":
         expectation = replace(expectation, verdict="fail", properties=("deadlock", *expectation.properties))
     return Plan(
-        check.name.text, config, sizes, expectation, memory, unsupported, check.allow_unreached,
+        check.name.text, config, sizes, expectation, memory, store_buffer, unsupported, check.allow_unreached,
         frozenset(n.text for n in check.allowed), check.bug, check,
     )  # fmt: skip
 
@@ -214,10 +224,13 @@ def _overridden(model: Model, plan: Plan, overrides: Overrides) -> Plan:
     memory = overrides.memory_model or plan.memory_model
     unsupported = plan.unsupported
     if overrides.memory_model is not None:
-        unsupported = f"--memory {memory}: weak memory models" if memory != "sc" else ""
+        unsupported = f"--memory {memory}: weak memory models" if memory == "weak" else ""
     expectation = plan.expectation
-    if config != plan.config or sizes != plan.sizes:
+    store_buffer = overrides.store_buffer or plan.store_buffer
+    was = (plan.config, plan.sizes, plan.memory_model, plan.store_buffer)
+    if (config, sizes, memory, store_buffer) != was:
         expectation = replace(expectation, steps=None, states=None)
     return replace(
-        plan, config=config, sizes=sizes, memory_model=memory, unsupported=unsupported, expectation=expectation
-    )
+        plan, config=config, sizes=sizes, memory_model=memory, store_buffer=store_buffer, unsupported=unsupported,
+        expectation=expectation,
+    )  # fmt: skip

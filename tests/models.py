@@ -67,3 +67,8 @@ def complaints_of(text: str) -> list[tuple[str, str]]:
     except UserError as error:
         return [(d.code, d.message) for d in error.diagnostics]
     return []
+
+
+def weak_system_of(text: str, memory_model: str) -> System:
+    """The System of a whole model as it is lowered for a memory model."""
+    return lower_model(typecheck(load_model("test.lzm", _PARSER, text=text)), memory_model=memory_model)

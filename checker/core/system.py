@@ -392,6 +392,39 @@ class Action:
     span: Span = field(default=NO_SPAN, compare=False)
 
 
+# -- store buffers -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BufferedPart:
+    """Where a buffer keeps one of the stores of a step: its indices (None: the owner itself) and its value."""
+
+    var: str
+    index: tuple[str | None, ...]
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class BufferedStore:
+    """A kind of entry of a store buffer: what one step stores, of which all becomes visible together."""
+
+    parts: tuple[BufferedPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreBuffer:
+    """The store buffers of one kind of owner, for reports; to an engine they are variables like others.
+
+    The variable `PREFIX.what` of each of the `positions`, the oldest first, says which kind is there
+    (0: nothing, else its number from 1); `PREFIX.SLOT` holds what a part names as SLOT.
+    """
+
+    thread: str
+    index: tuple[str, ...]
+    positions: tuple[str, ...]
+    kinds: tuple[BufferedStore, ...]
+
+
 # -- properties --------------------------------------------------------------
 
 
@@ -447,3 +480,4 @@ class System:
     config: Mapping[str, bool | int | str] = field(default_factory=dict)
     defaults: Mapping[str, bool | int | str] = field(default_factory=dict)
     memory_model: str = "sc"
+    buffers: tuple[StoreBuffer, ...] = ()

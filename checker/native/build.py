@@ -28,7 +28,9 @@ from checker.records import dataclass
 
 RUNTIME: Final = Path(__file__).parent / "runtime"
 
-UNITS: Final = ("memory", "store", "search", "leak", "paths", "main")
+UNITS: Final = ("memory", "store", "search", "leak")
+QUIET_UNITS: Final = ("paths", "main")
+"""Of what the engine is made; no run spends long in the quiet ones."""
 
 FLAGS: Final = ("-std=gnu11", "-w", "-pthread")
 
@@ -108,50 +110,100 @@ def build(
     obstacle: the program is then made in a temporary folder, which lasts as long as this process.
     Raises NoCompiler, CompilerFailed and NoRoom.
     """
-    compiler = find_compiler(environ)
-    try:
+    return Building(sources, words, environ, flags).finish()
+
+
+class Building:
+    """A program in the making, by processes of its own: until `finish` or `abandon` is called there is time for more.
+
+    What `build` says holds here as well; the constructor and `finish` raise what it raises.
+    """
+
+    def __init__(
+        self,
+        sources: tuple[str, ...],
+        words: int,
+        environ: Mapping[str, str] = os.environ,
+        flags: tuple[str, ...] = (),
+    ) -> None:
+        self._compiler = find_compiler(environ)
+        self._what = sources, words, flags
         try:
-            return _build(compiler, _writable(cache_folder(environ)), sources, words, flags)
-        except OSError:
-            return _build(compiler, _temporary_folder(), sources, words, flags)
-    except OSError as error:
-        raise NoRoom(error) from error
+            try:
+                self._attempt = _Attempt(self._compiler, _writable(cache_folder(environ)), *self._what)
+            except OSError:
+                self._attempt = _Attempt(self._compiler, _temporary_folder(), *self._what)
+        except OSError as error:
+            raise NoRoom(error) from error
+
+    def finish(self) -> Path:
+        """The program, as soon as it is made."""
+        try:
+            try:
+                return self._attempt.finish()
+            except OSError:
+                self._attempt = _Attempt(self._compiler, _temporary_folder(), *self._what)
+                return self._attempt.finish()
+        except OSError as error:
+            raise NoRoom(error) from error
+
+    def abandon(self) -> None:
+        """Nobody wants the program any more; after `finish` this does nothing."""
+        self._attempt.close()
 
 
-def _build(compiler: Compiler, folder: Path, sources: tuple[str, ...], words: int, flags: tuple[str, ...]) -> Path:
-    common = (*FLAGS, *flags, f"-DLZ_WORDS={words}", f"-I{RUNTIME}")
-    engine_key = _key(compiler, common, _ENGINE_LEVEL, _runtime_text())
-    program = folder / f"model-{_key(compiler, common, _SINGLE_LEVEL, _STEPS_LEVEL, engine_key, sources)}"
-    if _intact(program):
-        return program
-    engine = folder / f"engine-{engine_key}.o"
-    _tidy(folder)
-    missing = not _intact(engine)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as name, contextlib.ExitStack() as stack:
-        work = Path(name)
+class _Attempt:
+    """One try at making a program in a folder.  Whatever happens, no process and no half-made file stays behind."""
 
-        def start(*arguments: str) -> _Job:
-            job = _start(compiler, arguments, work)
-            stack.callback(_end, job)
-            return job
+    def __init__(
+        self, compiler: Compiler, folder: Path, sources: tuple[str, ...], words: int, flags: tuple[str, ...]
+    ) -> None:
+        common = (*FLAGS, *flags, f"-DLZ_WORDS={words}", f"-I{RUNTIME}")
+        engine_key = _key(compiler, common, _ENGINE_LEVEL, _engine_text(), _runtime_text())
+        self._program = folder / f"model-{_key(compiler, common, _SINGLE_LEVEL, _STEPS_LEVEL, engine_key, sources)}"
+        self._engine = folder / f"engine-{engine_key}.o"
+        self._compiler = compiler
+        self._flags = flags
+        self._stack = contextlib.ExitStack()
+        self._made = _intact(self._program)
+        if self._made:
+            return
+        _tidy(folder)
+        with contextlib.ExitStack() as stack:
+            self._work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix="build-")))
+            for n, source in enumerate(sources):
+                (self._work / f"model{n}.c").write_text(source, encoding="utf-8")
+            self._objects = [f"model{n}.o" for n in range(len(sources))]
+            self._jobs: list[_Job] = []
+            self._missing = not _intact(self._engine)
+            if self._missing:
+                (self._work / "engine.c").write_text(_engine_text(), encoding="ascii")
+                self._jobs.append(self._start(stack, *common, _ENGINE_LEVEL, "-c", "engine.c", "-o", "engine.o"))
+            for n, made in enumerate(self._objects):
+                level = _STEPS_LEVEL if n else _SINGLE_LEVEL
+                self._jobs.append(self._start(stack, *common, level, "-c", f"model{n}.c", "-o", made))
+            self._stack = stack.pop_all()
 
-        for n, source in enumerate(sources):
-            (work / f"model{n}.c").write_text(source, encoding="utf-8")
-        objects = [f"model{n}.o" for n in range(len(sources))]
-        jobs = [
-            start(*common, _STEPS_LEVEL if n else _SINGLE_LEVEL, "-c", f"model{n}.c", "-o", f"model{n}.o")
-            for n in range(len(sources))
-        ]
-        if missing:
-            units = "".join(f'#include "{unit}.c"\n' for unit in UNITS)
-            (work / "engine.c").write_text(units, encoding="ascii")
-            jobs.append(start(*common, _ENGINE_LEVEL, "-c", "engine.c", "-o", "engine.o"))
-        _finish(*jobs)
-        if missing:
-            _keep(work / "engine.o", engine)
-        _finish(start(*FLAGS, *flags, *objects, str(engine), "-o", "program"))
-        _keep(work / "program", program)
-    return program
+    def _start(self, stack: contextlib.ExitStack, *arguments: str) -> _Job:
+        job = _start(self._compiler, arguments, self._work)
+        stack.callback(_end, job)
+        return job
+
+    def finish(self) -> Path:
+        """Wait for the parts, and put them together."""
+        if self._made:
+            return self._program
+        with self._stack as stack:
+            _finish(*self._jobs)
+            if self._missing:
+                _keep(self._work / "engine.o", self._engine)
+            _finish(self._start(stack, *FLAGS, *self._flags, *self._objects, str(self._engine), "-o", "program"))
+            _keep(self._work / "program", self._program)
+        return self._program
+
+    def close(self) -> None:
+        """Give up."""
+        self._stack.close()
 
 
 def _tidy(folder: Path) -> None:
@@ -165,6 +217,14 @@ def _tidy(folder: Path) -> None:
 def _key(compiler: Compiler, *parts: object) -> str:
     digest = hashlib.sha256(repr((compiler.command, compiler.identity, parts)).encode())
     return digest.hexdigest()[:32]
+
+
+@cache
+def _engine_text() -> str:
+    """The engine's units as one; the quiet ones come last, and are compiled in less time."""
+    hot = [f'#include "{unit}.c"' for unit in UNITS]
+    cold = [f'#include "{unit}.c"' for unit in QUIET_UNITS]
+    return "\n".join([*hot, '#pragma GCC optimize ("Og")', *cold]) + "\n"
 
 
 @cache

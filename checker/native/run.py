@@ -23,7 +23,7 @@ from checker.core.resources import peak_memory
 from checker.core.system import Property, PropertyKind
 from checker.core.verdict import Limits, Outcome, Statistics
 from checker.explorer import Exploration, Result
-from checker.native.build import build
+from checker.native.build import Building
 from checker.native.emit import PARTIAL_ORDER, Program, generate
 from checker.native.layout import Unsupported
 from checker.records import dataclass
@@ -32,6 +32,8 @@ from checker.search import Listener
 _PERHAPS: Final = "perhaps not with the fewest switches: too many states come before it"
 _ROUNDABOUT: Final = "perhaps not with the fewest steps: partial order"
 _OUT_OF_MEMORY: Final = 3
+_FROM_OUTSIDE: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU})
+"""Signals that do not come from what a program does wrong."""
 _HASHED_LEAK: Final = "fingerprints say nothing of leaks"
 _NO_LEAK: Final = "leaks were not looked for: there is no memory left for it"
 
@@ -39,11 +41,13 @@ _NO_LEAK: Final = "leaks were not looked for: there is no memory left for it"
 class EngineFailed(Exception):
     """The engine's process ended without an answer; the text says how.
 
-    `starved`: it was killed, or said itself that it got no memory.
+    `starved`: it was killed, or said itself that it got no memory.  `stopped`: somebody else ended it.
+    Otherwise the error is ours.
     """
 
-    def __init__(self, text: str, *, starved: bool = False) -> None:
+    def __init__(self, text: str, *, starved: bool = False, stopped: bool = False) -> None:
         self.starved = starved
+        self.stopped = stopped
         super().__init__(text)
 
 
@@ -60,6 +64,29 @@ class _Answer:
     done: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The program for a question, while it is being compiled."""
+
+    program: Program
+    building: Building
+
+    def abandon(self) -> None:
+        """Nobody will ask for it."""
+        self.building.abandon()
+
+
+def prepare_native(
+    instance: Instance, properties: Iterable[Property], *, symmetry: bool = True, por: bool = False
+) -> Prepared:
+    """Begin to make what `explore_native` needs for the same question; raises what that raises before it runs."""
+    initial = tuple(semantics.initial_states(instance))
+    if not initial:
+        raise Unsupported("there is no initial state")
+    program = generate(instance, tuple(properties), initial, symmetry=symmetry, por=por)
+    return Prepared(program, Building(program.sources, program.words))
+
+
 def explore_native(
     instance: Instance,
     properties: Iterable[Property],
@@ -71,6 +98,7 @@ def explore_native(
     symmetry: bool = True,
     por: bool = False,
     fingerprints: bool = False,
+    prepared: Prepared | None = None,
 ) -> Exploration:
     """Visit the reachable states breadth first and decide the properties, as `explorer.explore` does.
 
@@ -78,18 +106,18 @@ def explore_native(
     With `symmetry` the states counted are classes of states.  With `por` steps that commute with all others are
     explored alone: verdicts stay the same, but ways may be longer than they need be.  With `fingerprints`
     64 bits stand for a state: `Statistics.omission` bounds the probability that one was taken for another, nothing is
-    said of leaks, and ways to violations are searched for again, with states.
+    said of leaks, and ways to violations are searched for again, with states.  `prepared` is what `prepare_native` has
+    begun for this question, if anything.
 
     Raises Unsupported for what the engine cannot do, NoCompiler, CompilerFailed and NoRoom where no program can be
     made, UndefinedRead if the model itself uses a null as an index, and EngineFailed.
     """
     started = time.monotonic()
-    asked = tuple(properties)
-    initial = tuple(semantics.initial_states(instance))
-    if not initial:
-        raise Unsupported("there is no initial state")
-    program = generate(instance, asked, initial, symmetry=symmetry, por=por)
-    executable = build(program.sources, program.words)
+    prepared = prepared or prepare_native(instance, properties, symmetry=symmetry, por=por)
+    try:
+        program, executable = prepared.program, prepared.building.finish()
+    finally:
+        prepared.abandon()
     arguments = _arguments(program, limits or Limits(), stop_on, threads)
     if not fingerprints:
         answer = _run(executable, arguments, program, events)
@@ -163,12 +191,20 @@ def _run(executable: Path, arguments: list[str], program: Program, events: Liste
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-    if status < 0 and not answer.done:
-        raise EngineFailed(f"the native engine was killed by signal {-status}", starved=-status == signal.SIGKILL)
+    if status < 0:
+        how = f"the native engine was killed by {_signal_name(-status)}"
+        raise EngineFailed(how, starved=-status == signal.SIGKILL, stopped=-status in _FROM_OUTSIDE)
     if status or not answer.done:
-        how = f"the native engine ended with status {status}: {complaint or 'it said nothing'}"
-        raise EngineFailed(how, starved=status == _OUT_OF_MEMORY)
+        said = complaint.splitlines()[0] if complaint else "it said nothing"
+        raise EngineFailed(f"the native engine ended with status {status}: {said}", starved=status == _OUT_OF_MEMORY)
     return answer
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _understand(words: list[str], answer: _Answer, program: Program, events: Listener | None) -> None:
@@ -216,6 +252,8 @@ def _exploration(
         if what == "undefined":
             compile_instance(instance).explain(state)
         raise Unsupported("an action gives a variable a value outside its type")
+    all_visited = complete == "1"
+    starved = all_visited and no_leak == "1" and not hashed
     fired = {action.name: 0 for action in instance.system.actions if not action.fault}
     for rule, times in answer.fired.items():
         fired[program.rules[rule].action.name] += times
@@ -227,11 +265,11 @@ def _exploration(
         peak_memory=max(float(peak), peak_memory()),
         state_bytes=int(stored) / max(int(states), 1),
         omission=min(int(states) ** 2 / 2**65, 1.0) if hashed else None,
-        complete=complete == "1",
-        limit=None if limit == "none" else limit,
+        complete=all_visited and not starved,
+        limit="memory" if starved else None if limit == "none" else limit,
         fired=fired,
     )
-    everything = statistics.complete and cut == "0"
+    everything = all_visited and cut == "0"
     reached = frozenset(
         p.name
         for n, p in enumerate(program.properties)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from checker.core.verdict import ExitCode
@@ -18,7 +18,10 @@ _BY_WIDTH: Final = 48
 
 
 def render_mutants(model: str, check: str, mutants: Sequence[Mutant]) -> str:
-    """A line for each mutation, those that nothing notices once more at the end, and a line that sums up."""
+    """A line for each mutation, those that nothing notices once more at the end, and a line that sums up.
+
+    A reason for what is noticed after all gets a note.
+    """
     from tabulate import tabulate  # here, as most runs do without it
 
     rows = [_row(model, m) for m in mutants]
@@ -31,6 +34,8 @@ def render_mutants(model: str, check: str, mutants: Sequence[Mutant]) -> str:
         lines.append("Nothing notices when one of these is left out:")
         lines += [f"  {m.span}: {m.what}: {to_ascii(m.text)}" for m in survivors]
         lines += ['Is a property missing?  If not, say why in the model: @survives("...") before the statement.', ""]
+    for where in _contradicted(model, mutants):
+        lines += [f"note: {where}: @survives, but a property notices all that stands there", ""]
     lines.append(f"{model}: {check}: {_summary(mutants)}")
     return "\n".join(lines) + "\n"
 
@@ -61,6 +66,17 @@ def _row(model: str, m: Mutant) -> tuple[str, ...]:
         place, m.owner, m.what, _cut(m.text, _TEXT_WIDTH), m.fate.value, _cut(m.by, _BY_WIDTH),
         "-" if m.steps is None else number(m.steps),
     )  # fmt: skip
+
+
+def _contradicted(model: str, mutants: Sequence[Mutant]) -> Iterator[str]:
+    """Where a reason of the model itself stands before what is noticed; a library's may be for other models."""
+    of: dict[tuple[str, str], list[Mutant]] = defaultdict(list)
+    for m in mutants:
+        if m.reason and m.span.file == model:
+            of[m.owner, m.reason].append(m)
+    for group in of.values():
+        if all(m.fate is Fate.NOTICED for m in group):
+            yield str(group[0].span)
 
 
 def _cut(text: str, width: int) -> str:

@@ -25,14 +25,14 @@ _FAILING: Final = (Outcome.VIOLATED, Outcome.BOUND)
 _NAMES_WIDTH: Final = 34
 
 
-def render_email(result: CheckResult) -> str:
+def render_email(result: CheckResult, *, values: bool = True) -> str:
     """The counterexamples and nothing else: what one pastes below a `---` line."""
-    return "\n".join(render_trace(v.trace) for v in _failing(result) if v.trace is not None)
+    return "\n".join(render_trace(v.trace, values=values) for v in _failing(result) if v.trace is not None)
 
 
-def render_result(result: CheckResult) -> str:
+def render_result(result: CheckResult, *, values: bool = True) -> str:
     """All there is to say of a check: the counterexamples first, then the verdicts."""
-    blocks = [render_trace(v.trace) for v in _failing(result) if v.trace is not None]
+    blocks = [render_trace(v.trace, values=values) for v in _failing(result) if v.trace is not None]
     blocks.append(_heading(result))
     if table := _properties(result.verdicts):
         blocks.append(table)
@@ -118,7 +118,7 @@ def _statistics(result: CheckResult) -> str:
         how.append(f"seed {result.seed}")
     how.extend(result.reductions)
     if statistics.omission is not None:
-        how.append("fingerprints")
+        how.append(f"fingerprints (some state was left out: probability at most {statistics.omission:.1g})")
     return f"{', '.join(how)}: {', '.join(parts)}"
 
 

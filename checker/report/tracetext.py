@@ -27,6 +27,7 @@ from checker.explain import (
     truth_text,
 )
 from checker.records import dataclass
+from checker.report.buffertext import is_buffer, pending_lines, stale_lines, stored_lines
 from checker.report.phrases import after_steps, config_text, counted, sizes_text
 from checker.report.table import WIDTH, Line, Row, lay_out, to_ascii, wrap
 from checker.report.values import index_names, set_owner
@@ -35,18 +36,20 @@ _LONGEST_STATEMENT: Final = 160
 _BODY: Final = 6  # the indentation of what stands below a `***` line
 
 
-def render_trace(trace: Trace, width: int = WIDTH) -> str:
-    """The trace with its heading and the reason, ready for a mail."""
+def render_trace(trace: Trace, width: int = WIDTH, *, values: bool = True) -> str:
+    """The trace with its heading and the reason, ready for a mail; without `values` steps do not tell what changed."""
     parts = [_heading(trace, width)]
     if initially := _initially(trace, width):
         parts.append(initially)
     if trace.steps:
-        parts.append(render_columns(trace, width))
+        parts.append(render_columns(trace, width, values=values))
     parts.append(render_why(trace, width))
+    if pending := pending_lines(trace):
+        parts.append([line for text in pending for line in wrap(text, width, _BODY)])
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-def render_columns(trace: Trace, width: int = WIDTH) -> list[str]:
+def render_columns(trace: Trace, width: int = WIDTH, *, values: bool = True) -> list[str]:
     """The lines of the table alone."""
     columns = trace.columns()
     order = sorted(set(columns), key=lambda column: _position(trace, column))
@@ -58,7 +61,7 @@ def render_columns(trace: Trace, width: int = WIDTH) -> list[str]:
         column = order.index(key)
         place = _place(trace.instance, step)
         opens = shown.get(column) != place or column != previous
-        rows.append(Row(step.number, column, tuple(_step_lines(trace.instance, step, place, opens=opens))))
+        rows.append(Row(step.number, column, tuple(_step_lines(trace, step, place, opens=opens, values=values))))
         shown[column], previous = place, column
     return lay_out(headings, rows, width)
 
@@ -160,13 +163,15 @@ def function_name(step: Step) -> str:
     return kernel or (frames[-1].proc if frames else step.thread)
 
 
-def _step_lines(instance: Instance, step: Step, place: _Place, *, opens: bool) -> Iterator[Line]:
+def _step_lines(trace: Trace, step: Step, place: _Place, *, opens: bool, values: bool) -> Iterator[Line]:
+    instance = trace.instance
     kind = instance.thread(step.thread).kind
     indent = 2 if kind in (ThreadKind.INTERRUPT, ThreadKind.NMI) else 0
     if opens:
         yield Line(indent, _opening(instance, step, place, kind))
     yield Line(indent + 2, _statement(step))
-    for text in _effects(instance, step):
+    effects = _effects(instance, step, values=values)
+    for text in (*effects, *(stored_lines(trace, step) if values else ()), *stale_lines(trace, step)):
         yield Line(indent + 4, text)
 
 
@@ -197,15 +202,17 @@ def _statement(step: Step) -> str:
     return text
 
 
-def _effects(instance: Instance, step: Step) -> Iterator[str]:
-    """What a step chose and changed; of locals only where there is nothing else to say."""
-    seen = [change for change in step.changes if instance.var(change.var).storage is not Storage.LOCAL]
+def _effects(instance: Instance, step: Step, *, values: bool) -> Iterator[str]:
+    """What a step chose and, with `values`, changed; of locals only where there is nothing else to say."""
+    all_changes = [change for change in step.changes if not is_buffer(instance, change.var)]
+    seen = [change for change in all_changes if instance.var(change.var).storage is not Storage.LOCAL]
     changes = list(change_texts(instance, seen))
     choices = list(_choices(instance, step, changes))
     yield from choices
-    yield from changes
-    if not choices and not changes:
-        yield from change_texts(instance, step.changes)
+    if values:
+        yield from changes
+    if values and not choices and not changes:
+        yield from change_texts(instance, all_changes)
     if step.action.fault:
         yield f"*** {step.action.fault.message}"
 

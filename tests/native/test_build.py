@@ -15,7 +15,7 @@ from checker.core import semantics
 from checker.core.instance import Instance
 from checker.core.system import System
 from checker.native import run
-from checker.native.build import RUNTIME, CompilerFailed, NoCompiler, build, find_compiler
+from checker.native.build import RUNTIME, Building, CompilerFailed, NoCompiler, build, find_compiler
 from checker.native.emit import generate
 from tests.systems import counters, generations, locks, objects
 
@@ -129,7 +129,7 @@ def test_sanitizers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sanitizers: str, threads: int, symmetry: bool
 ) -> None:
     flags = (f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-g")
-    monkeypatch.setattr(run, "build", lambda s, w: build(s, w, environment(tmp_path), flags))
+    monkeypatch.setattr(run, "Building", lambda s, w: Building(s, w, environment(tmp_path), flags))
     for system in (objects(frees=False), generations(late=False), locks(ordered=False)):
         instance = Instance(system, {"CPU": 3})
         found = run.explore_native(instance, system.properties, stop_on=frozenset(), threads=threads, symmetry=symmetry)

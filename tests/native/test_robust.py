@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -64,7 +65,9 @@ def entries(tmp_path: Path) -> list[str]:
 
 def answered_by_explorer(done: subprocess.CompletedProcess[str], why: str) -> bool:
     text = " ".join(done.stdout.split())
-    return f"the explorer answered instead of the native engine: {why}" in text and "holds for all" in text
+    return bool(re.search(f"the explorer answered instead of the native engine[:,] .*{re.escape(why)}", text)) and (
+        "holds for all" in text
+    )
 
 
 # -- no room -----------------------------------------------------------------------
@@ -210,6 +213,41 @@ def test_a_compiler_that_makes_rubbish(tmp_path: Path, gate: str) -> None:
     done = lzcheck(gate, env=environment(tmp_path, CC=script(tmp_path / "cc", text)))
     assert done.returncode == ExitCode.EXPECTED
     assert answered_by_explorer(done, "the compiled program cannot be run")
+
+
+def crashing(tmp_path: Path, name: str, last_words: str) -> str:
+    """A compiler whose programs end in a bad way."""
+    made = f'printf \'#!/bin/sh\\n{last_words}\\n\' > "$a"; chmod +x "$a"'
+    return script(tmp_path / name, f'for a; do if [ "$last" = -o ]; then {made}; fi; last=$a; done\n')
+
+
+@pytest.mark.parametrize(
+    ("last_words", "how"),
+    [
+        ("kill -SEGV $$", "the native engine was killed by SIGSEGV"),
+        ("kill -BUS $$", "the native engine was killed by SIGBUS"),
+        ("echo bad luck >&2; exit 9", "the native engine ended with status 9: bad luck"),
+        ("exit 0", "the native engine ended with status 0: it said nothing"),
+        ("echo nonsense", "the native engine said 'nonsense'"),
+    ],
+)
+def test_the_engine_breaks_down(tmp_path: Path, gate: str, last_words: str, how: str) -> None:
+    """The explorer answers and it is said why; who asks for the native engine is told that it is our error."""
+    env = environment(tmp_path, CC=crashing(tmp_path, "cc", last_words))
+    done = lzcheck(gate, env=env)
+    assert done.returncode == ExitCode.EXPECTED
+    assert answered_by_explorer(done, "")
+    assert how in " ".join(done.stdout.split())
+    asked_for = lzcheck(gate, "--engine", "native", env=env)
+    assert asked_for.returncode == ExitCode.INTERNAL
+    assert asked_for.stderr.splitlines() == [f"lzcheck: internal error: {how} [LZ901]"]
+
+
+def test_the_engine_is_stopped(tmp_path: Path, gate: str) -> None:
+    """By somebody who does not want it to run: not by us a second time, in Python."""
+    done = lzcheck(gate, env=environment(tmp_path, CC=crashing(tmp_path, "cc", "kill -TERM $$")))
+    assert done.returncode == ExitCode.LIMIT
+    assert done.stderr.splitlines() == ["lzcheck: the native engine was killed by SIGTERM"]
 
 
 def test_a_compiler_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

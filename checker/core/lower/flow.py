@@ -170,12 +170,12 @@ class Edge:
 class Flow:
     """The graph of one thread, while it is built."""
 
-    def __init__(self, variables: Mapping[str, y.Var], *, barriers_are_steps: bool = False) -> None:
+    def __init__(self, variables: Mapping[str, y.Var], *, barriers: frozenset[str] = frozenset()) -> None:
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
         self._variables = variables
         self._inside = 0
-        self._barriers_are_steps = barriers_are_steps
+        self._barriers = barriers
 
     def node(self, sections: Sections, span: Span = NO_SPAN, proc: str = "", *, settled: bool = True) -> int:
         """A new node."""
@@ -282,6 +282,11 @@ class Flow:
                     todo.append(edge.source)
         return found
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the memory model tells the accesses of one step apart."""
+        return bool(self._barriers)
+
     def shared(self, var: str) -> bool:
         """Whether a variable is seen by others."""
         return self._variables[var].storage in (y.Storage.MEMORY, y.Storage.MACHINE)
@@ -298,7 +303,7 @@ class Flow:
 
     def _touches_shared(self, op: Operation) -> bool:
         if isinstance(op, Barrier):
-            return self._barriers_are_steps
+            return op.name in self._barriers
         if isinstance(op, Together):
             return any(self._touches_shared(a) for a in op.assigns)
         if isinstance(op, Assign) and self.ghost(op.var):

@@ -48,7 +48,7 @@ def call(b: Builder, st: s.IpiCall, env: Env, at: int) -> int | None:
     before = b.sections(at)
     at = b.shift(at, before.within(("preempt",)), origin)  # the caller stays on its CPU
     args, at = _arguments(b, handler, st.args, env, at, origin)
-    mask = _mask(b, st.mask, env)
+    mask, at = _mask(b, handler, st.mask, env, at, origin)
     queue = _queue(b, handler, args, mask, cpu, st.span, waited=True)
     checks = b.checks()
     outstanding: list[Operation] = [Guard(_none_pending(b, handler.name.text, True, mask, cpu))]
@@ -71,7 +71,7 @@ def send(b: Builder, st: s.IpiSend, env: Env, at: int) -> int:
     handler = b.typed.model.interrupts[st.handler.text]
     cpu = _cpu(b, "send", st.span)
     args, at = _arguments(b, handler, st.args, env, at, b.origin(st))
-    mask = _mask(b, st.mask, env)
+    mask, at = _mask(b, handler, st.mask, env, at, b.origin(st))
     queue = _queue(b, handler, args, mask, cpu, st.span, waited=False)
     free = Guard(_none_pending(b, handler.name.text, False, mask, cpu))
     return b.step(at, [*b.checks(), free, *queue], b.origin(st), blocking=True, step=True)
@@ -97,10 +97,19 @@ def _cpu(b: Builder, what: str, span: Span) -> y.Expr:
     raise UserError.of("LZ311", message, span, hint=hint)
 
 
-def _mask(b: Builder, expr: s.Expr, env: Env) -> SetValue:
-    value = b.exprs.fit(b.exprs.value(expr, env), t.SetType(("CPU",)))
+def _mask(
+    b: Builder, handler: s.InterruptDecl, expr: s.Expr, env: Env, at: int, origin: Origin
+) -> tuple[SetValue, int]:
+    """The CPUs that are asked; where accesses are told apart, the mask is read before the requests are published."""
+    type_ = t.SetType(("CPU",))
+    value = b.exprs.fit(b.exprs.value(expr, env), type_)
+    if b.flow.ordered and not calls.stable(b, value):
+        place = b.local(f"{handler.name}.mask", type_)
+        read = replace(origin, label=f"mask = {b.text(expr)}")
+        at = b.step(at, b.checked(places.store(b.exprs, place, value, expr.span)), read)
+        value = b.exprs.read(place, expr.span, env)
     assert isinstance(value, SetValue)
-    return value
+    return value, at
 
 
 def _must_have_irqs_on(b: Builder, at: int, span: Span) -> None:

@@ -54,7 +54,8 @@ def effect(
     if action == "unlock":
         what = f"{place.name} is unlocked by someone who does not hold it"
         b.exprs.require(mine, y.Fault("lock", what), call.span)
-        return Effect(tuple(_release(place, by, holder, reading)), (y.TRUE, t.VOID), True, order)
+        # giving a spinlock back is a plain store with release semantics; the others are exchanged
+        return Effect(tuple(_release(place, by, holder, reading)), (y.TRUE, t.VOID), not spin, order)
     if not trying:
         deadlock = y.Fault("lock", f"self-deadlock: {place.name} is already held here")
         b.exprs.require(fold.not_(_would_wait_for_itself(b, place, ours, holder, reading)), deadlock, call.span)

@@ -21,6 +21,7 @@ from checker.lang import syntax as s
 from checker.lang import types as t
 from checker.lang.diagnostics import Collector, UserError, nesting
 from checker.lang.names import CPU
+from checker.lang.primitives import FENCES
 from checker.lang.resolve import TypeResolver
 from checker.lang.typecheck import TypedModel, default_config
 
@@ -39,6 +40,13 @@ FAULTS: Mapping[str, str] = {
     "bound": "no range, sequence or count is outgrown",
 }
 """The violations that nobody has to write an invariant for."""
+
+BARRIERS: Mapping[str, frozenset[str]] = {
+    "sc": frozenset(),
+    "tso": frozenset({"smp_mb"}),
+    "weak": frozenset(FENCES) - {"barrier"},
+}
+"""The barriers that do something in a memory model, and are steps there."""
 
 
 def lower_model(typed: TypedModel, *, memory_model: str = "sc") -> y.System:
@@ -124,8 +132,8 @@ class _Lowerer:
         return Runner(name, kind, (THIS_CPU,), (THIS_CPU,), THIS_CPU, name, THIS_CPU, None)
 
     def _builder(self, runner: Runner) -> Builder:
-        barriers = self._memory_model != "sc"
-        return Builder(self._typed, self._exprs, runner, self._locals, self._model.sources, barriers_are_steps=barriers)
+        barriers = BARRIERS[self._memory_model]
+        return Builder(self._typed, self._exprs, runner, self._locals, self._model.sources, barriers=barriers)
 
     def _maker(self, builder: Builder, runner: Runner, *, one_step: bool = False) -> PathMaker:
         locals_ = self._locals.of.get(runner.name, set())

@@ -73,12 +73,12 @@ class Builder:
         locals_: Locals,
         sources: dict[str, SourceFile],
         *,
-        barriers_are_steps: bool = False,
+        barriers: frozenset[str] = frozenset(),
     ) -> None:
         self.typed = typed
         self.exprs = exprs
         self.runner = runner
-        self.flow = Flow(locals_.variables, barriers_are_steps=barriers_are_steps)
+        self.flow = Flow(locals_.variables, barriers=barriers)
         self._locals = locals_
         self._sources = sources
         self._frames: tuple[y.Frame, ...] = ()

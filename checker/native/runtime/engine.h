@@ -88,6 +88,7 @@ struct options {
 struct search {
 	struct options options;
 	struct table table;
+	struct table moving; /* the table before this one, as long as its entries are not all moved */
 	unsigned threads, thread_bits;
 	struct arena arenas[LZ_MAX_THREADS];
 	struct worker *workers;
@@ -101,6 +102,8 @@ struct search {
 	uint32_t begin[LZ_MAX_THREADS], end[LZ_MAX_THREADS]; /* of the level, by arena */
 	_Atomic uint32_t cursor[LZ_MAX_THREADS];
 	uint32_t piece;
+	bool crowded;        /* there is no memory for a larger table */
+	uint64_t margin;     /* states that may be added although the quota is used up */
 	bool broken_here;    /* some state of this level is not to be expanded */
 
 	uint64_t found;      /* properties that are violated, covers reached */
@@ -116,6 +119,7 @@ struct search {
 	_Atomic int limit;
 	_Atomic bool grow;
 	_Atomic uint64_t bytes;
+	uint64_t base;       /* what the program takes before it has a state, and no state can be blamed for */
 
 	pthread_mutex_t mutex;
 	pthread_cond_t met;
@@ -131,14 +135,18 @@ struct search {
 bool region_reserve(struct region *r, size_t bytes);
 void region_release(struct region *r);
 void region_forget(const struct region *r, size_t bytes);
+size_t region_waste(void);
 size_t machine_memory(void);
-double peak_mebibytes(void);
+uint64_t peak_bytes(void);
+uint64_t resident_bytes(void);
 void *wanted(void *memory);
 
 /* store.c */
 void store_init(struct search *q);
 const struct state *state_at(const struct search *q, state_number number);
-void table_grow(struct search *q, struct worker *w, bool first);
+void table_grow(struct search *q, bool helpers);
+void table_move(struct search *q, unsigned share, unsigned shares);
+void table_moved(struct search *q);
 bool worker_flush(struct search *q, struct worker *w);
 state_number state_find(const struct search *q, const struct state *s, uint64_t hash);
 
@@ -147,6 +155,7 @@ extern struct search *the_search;
 void search_run(struct search *q);
 double now_seconds(void);
 uint64_t bytes_now(const struct search *q);
+uint64_t stored_bytes(const struct search *q);
 void drop_edges(struct search *q);
 
 /* leak.c */

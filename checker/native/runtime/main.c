@@ -109,7 +109,7 @@ static void report_counts(const struct search *q, uint64_t stored)
 	}
 	printf("done %llu %llu %u %s %d %d %d %.6f %.3f %llu\n", (unsigned long long)states,
 	       (unsigned long long)transitions, q->level, limits[atomic_load(&q->limit)], q->complete, q->cut,
-	       q->leaks_unknown, now_seconds() - q->started, peak_mebibytes(),
+	       q->leaks_unknown, now_seconds() - q->started, (double)peak_bytes() / (1 << 20),
 	       (unsigned long long)stored);
 }
 
@@ -132,6 +132,8 @@ int main(int count, char **arguments)
 	read_initial(q);
 	make_workers(q);
 	store_init(q);
+	/* besides, each worker's states and three kinds of notes for leaks, each begun in a page that is not full */
+	q->base = resident_bytes() + region_waste() * (q->threads * (q->edges ? 4 : 1) + 1);
 	search_run(q);
 	if (model_leaks && q->options.fingerprints)
 		q->leaks_unknown = true;
@@ -139,7 +141,7 @@ int main(int count, char **arguments)
 		leak_find(q);
 	for (unsigned i = 0; i < q->threads; i++)
 		q->workers[i].sink.pending = 0;
-	stored = bytes_now(q);
+	stored = stored_bytes(q);
 	if (q->options.fingerprints)
 		depths_report(q);
 	else

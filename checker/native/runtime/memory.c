@@ -36,6 +36,16 @@ void region_release(struct region *r)
 	*r = (struct region){0};
 }
 
+/* What a region takes although nothing is there yet: it grows by large pages. */
+size_t region_waste(void)
+{
+#ifdef MADV_HUGEPAGE
+	return (size_t)1 << 21;
+#else
+	return 0;
+#endif
+}
+
 /* Give back what the first bytes of a region take; they are not read any more. */
 void region_forget(const struct region *r, size_t bytes)
 {
@@ -52,17 +62,32 @@ size_t machine_memory(void)
 	return pages > 0 && size > 0 ? (size_t)pages * (size_t)size : (size_t)4 << 30;
 }
 
-double peak_mebibytes(void)
+uint64_t peak_bytes(void)
 {
 	struct rusage usage;
 
 	if (getrusage(RUSAGE_SELF, &usage))
 		return 0;
 #ifdef __APPLE__
-	return (double)usage.ru_maxrss / (1 << 20);
+	return (uint64_t)usage.ru_maxrss;
 #else
-	return (double)usage.ru_maxrss / (1 << 10);
+	return (uint64_t)usage.ru_maxrss << 10;
 #endif
+}
+
+/* What this program takes now; a peak would be inherited from whoever started it. */
+uint64_t resident_bytes(void)
+{
+	const uint64_t guess = (uint64_t)4 << 20;
+	unsigned long long pages;
+	FILE *file = fopen("/proc/self/statm", "r");
+	bool known;
+
+	if (!file)
+		return guess;
+	known = fscanf(file, "%*u %llu", &pages) == 1;
+	fclose(file);
+	return known ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : guess;
 }
 
 /* A small block of memory that the program cannot go on without. */

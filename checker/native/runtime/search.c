@@ -130,7 +130,7 @@ static uint64_t edge_bytes(const struct search *q)
 }
 
 /* What states, table and leaks take. */
-uint64_t bytes_now(const struct search *q)
+uint64_t stored_bytes(const struct search *q)
 {
 	uint64_t states = states_now(q);
 	uint64_t bytes = atomic_load(&q->bytes) + (states - q->forgotten) * sizeof(struct state);
@@ -142,6 +142,11 @@ uint64_t bytes_now(const struct search *q)
 	if (model_leaks)
 		bytes += states * able_bytes() + (q->edges ? edge_bytes(q) : states * sizeof(state_number));
 	return bytes;
+}
+
+uint64_t bytes_now(const struct search *q)
+{
+	return q->base + stored_bytes(q);
 }
 
 static void look_at_the_clock(struct search *q)
@@ -360,7 +365,7 @@ static bool consider(struct search *q)
 
 	atomic_store(&q->pause, 0);
 	if (atomic_exchange(&q->grow, false))
-		table_grow(q, NULL, true);
+		table_grow(q, q->threads > 1);
 	if (q->edges && (bytes_now(q) > q->options.memory || edges_full(q)))
 		drop_edges(q);
 	if (bytes_now(q) > q->options.memory)
@@ -407,6 +412,13 @@ static void *worker_main(void *argument)
 				phase.more = consider(q);
 				leave(q);
 			}
+			if (q->moving.slots) {
+				table_move(q, w->id, q->threads);
+				if (meet(q)) {
+					table_moved(q);
+					leave(q);
+				}
+			}
 			if (!phase.more)
 				break;
 		}
@@ -433,7 +445,7 @@ static void start(struct search *q)
 		sink_put(&w->sink, &s);
 		if (atomic_exchange(&q->grow, false)) {
 			worker_flush(q, w);
-			table_grow(q, NULL, true);
+			table_grow(q, false);
 		}
 	}
 	worker_flush(q, w);

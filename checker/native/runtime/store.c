@@ -20,9 +20,20 @@ const struct state *state_at(const struct search *q, state_number number)
 	return (const struct state *)(const void *)a->states.at + (number >> q->thread_bits);
 }
 
+/* The states that fit into the table: it is quicker where it is less full. */
+static uint64_t table_room(const struct search *q)
+{
+	uint64_t slots = (uint64_t)1 << q->table.bits;
+
+	return q->crowded ? slots / 8 * 7 : slots / 4 * 3;
+}
+
 static uint32_t quota(const struct search *q)
 {
-	return (uint32_t)((((uint64_t)1 << q->table.bits) / 4 * 3 - q->states) / q->threads);
+	uint64_t room = table_room(q), most = UINT32_MAX;
+
+	room = room > q->states ? (room - q->states) / q->threads : 0;
+	return (uint32_t)(room < most ? room : most);
 }
 
 static void table_make(struct search *q, unsigned bits)
@@ -64,7 +75,8 @@ void store_init(struct search *q)
 	uint32_t most = (uint32_t)((UINT64_C(1) << (32 - q->thread_bits)) - 2);
 
 	/* between two looks at the quota a worker may add a batch and the successors of a state */
-	while (((uint64_t)1 << bits) < (uint64_t)8 * q->threads * (model_rules + LZ_BATCH))
+	q->margin = (uint64_t)q->threads * (model_rules + LZ_BATCH);
+	while (((uint64_t)1 << bits) < 16 * q->margin)
 		bits++;
 	table_make(q, bits);
 	wanted(q->table.slots);
@@ -81,52 +93,92 @@ void store_init(struct search *q)
 	sinks_follow(q);
 }
 
-/* Twice the table.  The entries are moved in their order, so that both tables are walked straight through. */
-static void table_double(struct search *q)
+/*
+ * Move a share of the entries, in their order, so that both tables are walked straight through; what has been read is
+ * given back.  Several workers may be at it, each with its share.
+ */
+void table_move(struct search *q, unsigned share, unsigned shares)
 {
-	struct table old = q->table;
-	uint64_t mask, added = sizeof(uint64_t) << old.bits;
+	const struct table *from = &q->moving, *to = &q->table;
+	const uint64_t mask = ((uint64_t)1 << to->bits) - 1, chunk = (uint64_t)1 << 18;
+	const uint64_t slots = (uint64_t)1 << from->bits;
+	const uint64_t begin = slots / shares * share, end = share + 1 == shares ? slots : begin + slots / shares;
 
-	/* while the entries are moved there are both tables */
-	if (q->edges && bytes_now(q) + 2 * added > q->options.memory)
-		drop_edges(q);
-	if (old.bits >= 32 || bytes_now(q) + 2 * added > q->options.memory) {
-		atomic_store(&q->limit, LIMIT_MEMORY);
-		return;
+	for (uint64_t i = begin; i < end; i++) {
+		uint64_t entry = from->slots[i], at, none = 0;
+
+		if (i - begin >= chunk && !(i & (chunk - 1))) {
+			struct region read = {.at = (unsigned char *)&from->slots[i - chunk]};
+
+			region_forget(&read, chunk * sizeof entry);
+		}
+		if (!entry)
+			continue;
+		at = slot_tag(entry) >> (32 - to->bits);
+		if (shares == 1) {
+			while (to->slots[at])
+				at = (at + 1) & mask;
+			to->slots[at] = entry;
+			continue;
+		}
+		while (!atomic_compare_exchange_strong_explicit((_Atomic uint64_t *)(void *)&to->slots[at], &none, entry,
+								memory_order_relaxed, memory_order_relaxed)) {
+			at = (at + 1) & mask;
+			none = 0;
+		}
 	}
+}
+
+/* All entries are moved. */
+void table_moved(struct search *q)
+{
+	table_drop(&q->moving);
+	q->moving = (struct table){0};
+}
+
+/*
+ * Twice the table; false if there is no room for that.  The entries are still to be moved if they are many and there
+ * are `helpers` for that.
+ */
+static bool table_double(struct search *q, bool helpers)
+{
+	const unsigned many = 18;
+	struct table old = q->table;
+	uint64_t added = sizeof(uint64_t) << old.bits;
+
+	if (q->edges && bytes_now(q) + added > q->options.memory)
+		drop_edges(q);
+	if (old.bits >= 32 || bytes_now(q) + added > q->options.memory)
+		return false;
 	table_make(q, old.bits + 1);
 	if (!q->table.slots) {
 		q->table = old;
-		atomic_store(&q->limit, LIMIT_MEMORY);
-		return;
+		return false;
 	}
-	mask = ((uint64_t)1 << q->table.bits) - 1;
-	for (uint64_t i = 0; i < (uint64_t)1 << old.bits; i++) {
-		uint64_t entry = old.slots[i], at;
-
-		if (!entry)
-			continue;
-		for (at = slot_tag(entry) >> (32 - q->table.bits); q->table.slots[at]; at = (at + 1) & mask)
-			;
-		q->table.slots[at] = entry;
-	}
-	table_drop(&old);
 	atomic_fetch_add(&q->bytes, added);
+	q->moving = old;
+	if (!helpers || old.bits < many) {
+		table_move(q, 0, 1);
+		table_moved(q);
+	}
+	return true;
 }
 
-/* While all workers wait: make the table as large as the states found so far need it. */
-void table_grow(struct search *q, struct worker *w, bool first)
+/*
+ * While all workers wait: make the table as large as the states found so far need it, see table_double().  Where memory
+ * ends it is filled up further than is good for speed.
+ */
+void table_grow(struct search *q, bool helpers)
 {
 	uint64_t states = 0;
 
-	(void)w;
-	if (!first)
-		return;
 	for (unsigned i = 0; i < q->threads; i++)
 		states += atomic_load(&q->arenas[i].count);
 	q->states = states;
-	while (states > ((uint64_t)1 << q->table.bits) / 2 && !atomic_load(&q->limit))
-		table_double(q);
+	while (states > ((uint64_t)1 << q->table.bits) / 2 && !q->crowded && !q->moving.slots)
+		q->crowded = !table_double(q, helpers);
+	if (q->crowded && states + q->margin > table_room(q))
+		atomic_store(&q->limit, LIMIT_MEMORY);
 	sinks_follow(q);
 }
 

@@ -1,0 +1,10 @@
+"""Memory models: layers over the one meaning.
+
+A reader of the sequentially consistent semantics needs nothing of this: `tso`
+rewrites a System into another one whose state holds the store buffers, and
+whoever searches or replays that one does not know that it was rewritten.
+"""
+
+from checker.core.memory.tso import DEPTH, with_store_buffers
+
+__all__ = ["DEPTH", "with_store_buffers"]

@@ -1,0 +1,409 @@
+"""One question to Z3: can a situation be, in a state where all clauses hold?
+
+Everything handed to Z3 is ground.  Sorts are uninterpreted, state variables are functions, `null`
+and the statics are constants.  What must hold for all elements is instantiated where a
+model violates it, over the terms that occur, until Z3 says unsat or nothing is violated any
+more; then the model, as a finite structure, is a counterexample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count, product
+from typing import Any, Final
+
+import z3
+
+from checker.core import fold
+from checker.core import system as y
+from checker.prove.clauses import Clause
+from checker.prove.protocol import Protocol
+from checker.prove.structure import Structure, compiled
+from checker.records import dataclass
+
+_ROUNDS: Final = 400  # after so many models the question counts as open
+_AT_ONCE: Final = 6  # instances of one clause that are added for one model
+
+
+@dataclass(frozen=True, slots=True)
+class Universal:
+    """Something that holds for all elements, where `when` (a Z3 truth value) is true."""
+
+    vars: tuple[y.Param, ...]
+    body: y.Expr
+    env: Mapping[str, Any]  # what its other parameters stand for
+    test: Callable[..., Any]  # of a structure, the env's elements and those of vars: whether the body is true
+    when: Any = None
+    clause: Clause | None = None
+    distinct: bool = False
+
+
+class Vocabulary:
+    """The protocol's sorts, functions and constants in Z3."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self.sorts = {s.name: z3.DeclareSort(s.name) for s in protocol.system.sorts}
+        self.nulls = {name: z3.Const(f"null_{name}", sort) for name, sort in self.sorts.items()}
+        self.statics = {
+            s.name: tuple(z3.Const(f"{s.name}_{n}", self.sorts[s.name]) for n in s.statics)
+            for s in protocol.system.sorts
+        }
+        self.values: dict[str, tuple[Any, ...]] = {}  # of control variables and enums, by kind
+        self.kinds: dict[str, str] = {}  # of control variables and enums, by variable
+        self.facts: list[Any] = []
+        for thread in protocol.system.threads:
+            self._enumerate(thread.pc, [f"{thread.name}_{n}" for n in range(len(thread.locations))])
+        for var in protocol.system.vars:
+            if isinstance(var.type, y.Enum) and var.type.name not in self.values:
+                self._enumerate(var.type.name, list(var.type.members))
+        for name, null in self.nulls.items():
+            if self.statics[name]:
+                self.facts.append(z3.Distinct(null, *self.statics[name]))
+        self.functions = {v.name: self._function(v) for v in protocol.system.vars}
+        self.fresh = count()
+        self._universals: dict[Clause, Universal] = {}
+
+    def universal(self, clause: Clause) -> Universal:
+        """A clause, ready to be looked for in structures."""
+        if clause not in self._universals:
+            body = fold.or_(fold.not_(fact) for fact in clause.never)
+            test = compiled(body, self.protocol, tuple(v.name for v in clause.vars))
+            self._universals[clause] = Universal(clause.vars, body, {}, test, None, clause, clause.distinct)
+        return self._universals[clause]
+
+    def _enumerate(self, kind: str, members: list[str]) -> None:
+        sort = z3.DeclareSort(f"values of {kind}")
+        self.values[kind] = tuple(z3.Const(f"{kind}:{m}", sort) for m in members)
+        if len(members) > 1:
+            self.facts.append(z3.Distinct(*self.values[kind]))
+
+    def _function(self, var: y.Var) -> Any:
+        domain = [self.sorts[s] for s in var.index]
+        return z3.Function(var.name, *domain, self.range(var))
+
+    def kind(self, var: y.Var) -> str | None:
+        """Which enumeration the values of a variable belong to, if any."""
+        if var.name in self.protocol.by_pc:
+            return var.name
+        return var.type.name if isinstance(var.type, y.Enum) else None
+
+    def range(self, var: y.Var) -> Any:
+        """The Z3 sort of a variable's values."""
+        kind = self.kind(var)
+        if kind is not None:
+            return self.values[kind][0].sort()
+        return self.sort_of(var.type)
+
+    def sort_of(self, type_: y.Type) -> Any:
+        """The Z3 sort of a type."""
+        match type_:
+            case y.Bool():
+                return z3.BoolSort()
+            case y.Elem(sort=sort):
+                return self.sorts[sort]
+            case y.Enum(name=name):
+                return self.values[name][0].sort()
+            case _:
+                return z3.IntSort()
+
+
+@dataclass(slots=True)
+class Counterexample:
+    """A structure, and which elements the question's parameters stand for."""
+
+    structure: Structure
+    roles: Mapping[str, int]
+    open: bool = False
+
+
+class Query:
+    """A question: `assertions` about elements called by `params`, given clauses."""
+
+    def __init__(
+        self, words: Vocabulary, params: Iterable[y.Param], assertions: Iterable[y.Expr], *, milliseconds: int = 20_000
+    ) -> None:
+        self.words = words
+        self.protocol = words.protocol
+        self.solver = z3.SimpleSolver()
+        self.solver.set("timeout", milliseconds)
+        self.solver.add(*words.facts)
+        self.applied: dict[int, tuple[str, tuple[Any, ...], Any]] = {}
+        self.elements: dict[str, dict[int, Any]] = {name: {} for name in words.sorts}
+        self.universals: list[Universal] = []
+        self.used: set[Clause] = set()
+        self.instances = 0
+        self.env: dict[str, Any] = {}
+        self._done: set[tuple[int, tuple[int, ...]]] = set()
+        for name, constants in words.statics.items():
+            for constant in constants:
+                self._meet(name, constant)
+        for param in params:
+            self.env[param.name] = self._skolem(param.name, param.sort)
+        for name in words.sorts:  # no sort is empty
+            if not self.elements[name]:
+                self._skolem("some", name)
+        for assertion in assertions:
+            self.add(assertion)
+
+    def add(self, assertion: y.Expr) -> None:
+        """One more thing that is so."""
+        self.solver.add(self.truth(assertion, self.env, True))
+
+    def given(self, clauses: Iterable[Clause]) -> None:
+        """Clauses that hold."""
+        self.universals += map(self.words.universal, clauses)
+
+    # -- terms
+
+    def _skolem(self, name: str, sort: str) -> Any:
+        constant = z3.Const(f"{name}!{next(self.words.fresh)}", self.words.sorts[sort])
+        self.solver.add(constant != self.words.nulls[sort])
+        self._meet(sort, constant)
+        return constant
+
+    def _meet(self, sort: str, term: Any) -> None:
+        self.elements[sort].setdefault(term.get_id(), term)
+
+    def value(self, expr: y.Expr, env: Mapping[str, Any], kind: str | None = None) -> Any:
+        """The Z3 term of a ground expression without quantifiers."""
+        match expr:
+            case y.Lit(value=value, type=type_):
+                if isinstance(type_, y.Bool):
+                    return z3.BoolVal(bool(value))
+                if isinstance(type_, y.Enum):
+                    return self.words.values[type_.name][int(value)]  # type: ignore[arg-type]
+                return self.words.values[kind][int(value)] if kind else z3.IntVal(value)  # type: ignore[arg-type]
+            case y.Static(sort=sort, name=name):
+                return self.words.statics[sort][self.protocol.statics(sort).index(name)]
+            case y.Null(sort=sort):
+                return self.words.nulls[sort]
+            case y.Param(name=name):
+                return env[name]
+            case y.Read(var=var, index=index):
+                return self._apply(var, tuple(self.value(i, env) for i in index))
+            case y.Op(op="ite", args=(condition, then, otherwise)):
+                return z3.If(self.truth(condition, env, None), self.value(then, env), self.value(otherwise, env))
+            case y.Op(op="add", args=(a, b)):
+                return self.value(a, env) + self.value(b, env)
+            case y.Op(op="sub", args=(a, b)):
+                return self.value(a, env) - self.value(b, env)
+            case y.Op(op="neg", args=(a,)):
+                return -self.value(a, env)
+            case y.Quant(kind="count"):
+                return z3.Int(f"count!{abs(hash(expr))}")
+            case _:
+                return self.truth(expr, env, None)
+
+    def _apply(self, var: str, args: tuple[Any, ...]) -> Any:
+        function = self.words.functions[var]
+        term = function(*args) if args else function()
+        ident = term.get_id()
+        if ident not in self.applied:
+            self.applied[ident] = var, args, term
+            declared = self.protocol.vars[var]
+            if isinstance(declared.type, y.Elem):
+                self._meet(declared.type.sort, term)
+            self._typed(declared, args, term)
+        return term
+
+    def _typed(self, var: y.Var, args: tuple[Any, ...], term: Any) -> None:
+        """What the type of a variable says of a value."""
+        absent = [a == self.words.nulls[s] for a, s in zip(args, var.index, strict=True) if not _is_skolem(a)]
+        facts: list[Any] = []
+        if isinstance(var.type, y.Elem) and not var.type.optional:
+            facts.append(term != self.words.nulls[var.type.sort])
+        elif isinstance(var.type, y.Int) and self.words.kind(var) is None and var.name not in self.protocol.unbounded:
+            facts += [term >= var.type.lo, term <= var.type.hi]
+        for fact in facts:
+            self.solver.add(z3.Or(*absent, fact) if absent else fact)
+
+    # -- formulas
+
+    def truth(self, expr: y.Expr, env: Mapping[str, Any], positive: bool | None) -> Any:
+        """The Z3 formula of an expression that is asserted (`positive`), denied, or both (None)."""
+        if positive is None and any(isinstance(e, y.Quant) and e.kind != "count" for e in fold.walk(expr)):
+            name = z3.Bool(f"both!{next(self.words.fresh)}")
+            self.solver.add(z3.Implies(name, self.truth(expr, env, True)))
+            self.solver.add(z3.Implies(z3.Not(name), z3.Not(self.truth(expr, env, False))))
+            return name
+        match expr:
+            case y.Lit(value=value):
+                return z3.BoolVal(bool(value))
+            case y.Read(var=var, index=index):
+                return self._apply(var, tuple(self.value(i, env) for i in index))
+            case y.At(thread=thread, index=index, locations=locations):
+                pc = self.protocol.threads[thread].pc
+                term = self._apply(pc, tuple(self.value(i, env) for i in index))
+                values = self.words.values[pc]
+                if 2 * len(locations) > len(values):
+                    return z3.And(*(term != v for n, v in enumerate(values) if n not in locations))
+                return z3.Or(*(term == values[n] for n in sorted(locations)))
+            case y.Op(op="and", args=args):
+                return z3.And(*(self.truth(a, env, positive) for a in args))
+            case y.Op(op="or", args=args):
+                return z3.Or(*(self.truth(a, env, positive) for a in args))
+            case y.Op(op="not", args=(a,)):
+                return z3.Not(self.truth(a, env, None if positive is None else not positive))
+            case y.Op(op="implies", args=(a, b)):
+                opposite = None if positive is None else not positive
+                return z3.Implies(self.truth(a, env, opposite), self.truth(b, env, positive))
+            case y.Op(op="ite", args=(a, b, c)):
+                return z3.If(self.truth(a, env, None), self.truth(b, env, positive), self.truth(c, env, positive))
+            case y.Op(op="eq" | "ne" as op, args=(a, b)):
+                kind = self._kind(a) or self._kind(b)
+                same = self.value(a, env, kind) == self.value(b, env, kind)
+                return same if op == "eq" else z3.Not(same)
+            case y.Op(op="lt" | "le" | "gt" | "ge" as op, args=(a, b)):
+                left, right = self.value(a, env), self.value(b, env)
+                return {"lt": left < right, "le": left <= right, "gt": left > right, "ge": left >= right}[op]
+            case y.Quant(kind="forall" | "exists" as kind):
+                assert positive is not None
+                if (kind == "exists") == positive:
+                    inner = {**env, expr.name: self._skolem(expr.name, expr.sort)}
+                    return self.truth(expr.body, inner, positive)
+                return self._universal(expr, env, positive)
+            case _:
+                raise NotImplementedError(expr)
+
+    def _universal(self, quant: y.Quant, env: Mapping[str, Any], positive: bool) -> Any:
+        """A name for what holds for all elements, where it is asserted; for its negation where it is denied."""
+        when = z3.Bool(f"all!{next(self.words.fresh)}")
+        body = quant.body if positive else fold.not_(quant.body)
+        needed = fold.free_params(body) - {quant.name}
+        test = compiled(body, self.protocol, (*sorted(needed), quant.name))
+        bound = {n: env[n] for n in sorted(needed)}
+        self.universals.append(Universal((y.Param(quant.name, quant.sort),), body, bound, test, when))
+        return when if positive else z3.Not(when)
+
+    def _kind(self, expr: y.Expr) -> str | None:
+        return expr.var if isinstance(expr, y.Read) and expr.var in self.protocol.by_pc else None
+
+    # -- solving
+
+    def solve(self) -> Counterexample | None:
+        """None where the situation cannot be; else a counterexample, `open` where Z3 gave up."""
+        self.solver.push()  # incremental from the start, so no query is simplified away
+        for _ in range(_ROUNDS):
+            answer = self.solver.check()
+            if answer == z3.unsat:
+                return None
+            if answer == z3.unknown:
+                return Counterexample(Structure(self.protocol, {}), {}, open=True)
+            found, terms = self._structure(self.solver.model())
+            if not self._unnamed and not self._refine(found, terms):
+                return found
+        return Counterexample(found.structure, found.roles, open=True)
+
+    def _structure(self, model: Any) -> tuple[Counterexample, dict[str, list[Any]]]:
+        """The model as tables, and for each element a term."""
+        self._unnamed = False
+        number: dict[str, dict[int, int]] = {}
+        terms: dict[str, list[Any]] = {}
+        keep: list[Any] = []  # values, so that no identifier is used twice
+
+        def named(term: Any) -> Any:
+            value = model.eval(term, model_completion=True)
+            keep.append(value)
+            return value
+
+        for sort, met in self.elements.items():
+            numbers = number[sort] = {named(self.words.nulls[sort]).get_id(): -1}
+            terms[sort] = []
+            for term in met.values():
+                ident = named(term).get_id()
+                if ident not in numbers:
+                    numbers[ident] = len(terms[sort])
+                    terms[sort].append(term)
+        places = {
+            kind: {named(v).get_id(): n for n, v in enumerate(values)} for kind, values in self.words.values.items()
+            if kind not in self.protocol.by_pc or any(a[0] == kind for a in self.applied.values())
+        }  # fmt: skip
+        structure = Structure(self.protocol, {s: len(t) for s, t in terms.items()})
+        for var, args, term in self.applied.values():
+            declared = self.protocol.vars[var]
+            key = tuple(number[s][named(a).get_id()] for a, s in zip(args, declared.index, strict=True))
+            value = named(term)
+            kind = self.words.kind(declared)
+            shown: Any
+            if kind is not None:
+                shown = places[kind].get(value.get_id(), -1)
+                if shown == -1:  # none of the values that there are
+                    self.solver.add(z3.Or(*(term == v for v in self.words.values[kind])))
+                    self._unnamed = True
+            elif isinstance(declared.type, y.Elem):
+                shown = number[declared.type.sort][value.get_id()]
+            elif isinstance(declared.type, y.Bool):
+                shown = z3.is_true(value)
+            else:
+                shown = value.as_long()
+            structure.tables.setdefault(var, {})[key] = shown
+            structure.known.add((var, key))
+        roles = {
+            name: next(n[i] for n in number.values() if (i := named(term).get_id()) in n)
+            for name, term in self.env.items()
+        }
+        self._model, self._number, self._keep = model, number, keep
+        return Counterexample(structure, roles), terms
+
+    def _refine(self, found: Counterexample, terms: dict[str, list[Any]]) -> bool:
+        """Add instances that the structure violates; whether there were any."""
+        added = False
+        for place, universal in enumerate(list(self.universals)):
+            if universal.when is not None and not z3.is_true(self._model.eval(universal.when)):
+                continue
+            fixed = tuple(self._element(term) for term in universal.env.values())
+            few = 0
+            for chosen in _assignments(universal, found.structure):
+                if universal.test(found.structure, *fixed, *chosen):
+                    continue
+                env = {
+                    **universal.env,
+                    **{v.name: terms[v.sort][e] for v, e in zip(universal.vars, chosen, strict=True)},
+                }
+                mark = place, tuple(env[v.name].get_id() for v in universal.vars)
+                if mark in self._done:
+                    continue
+                self._done.add(mark)
+                self._instantiate(universal, env)
+                added = True
+                few += 1
+                if few == _AT_ONCE:
+                    break
+        return added
+
+    def _element(self, term: Any) -> int:
+        ident = self._model.eval(term, model_completion=True).get_id()
+        return next(n[ident] for n in self._number.values() if ident in n)
+
+    def _instantiate(self, universal: Universal, env: Mapping[str, Any]) -> None:
+        self.instances += 1
+        instance = self.truth(universal.body, env, True)
+        unless = []
+        if universal.distinct:
+            for n, a in enumerate(universal.vars):
+                unless += [env[a.name] == env[b.name] for b in universal.vars[:n] if a.sort == b.sort]
+        unless += [env[v.name] == self.words.nulls[v.sort] for v in universal.vars if not _is_skolem(env[v.name])]
+        if universal.when is not None:
+            unless.append(z3.Not(universal.when))
+        self.solver.add(z3.Or(*unless, instance) if unless else instance)
+        if universal.clause is not None:
+            self.used.add(universal.clause)
+
+
+def _assignments(universal: Universal, structure: Structure) -> Iterator[tuple[int, ...]]:
+    """The elements that the variables may stand for."""
+    ranges = [structure.elements(v.sort) for v in universal.vars]
+    for chosen in product(*ranges):
+        if universal.distinct and any(
+            e == f and v.sort == w.sort
+            for n, (e, v) in enumerate(zip(chosen, universal.vars, strict=True))
+            for f, w in zip(chosen[:n], universal.vars, strict=False)
+        ):
+            continue
+        yield chosen
+
+
+def _is_skolem(term: Any) -> bool:
+    """Whether a term is a constant that is known not to be null."""
+    return term.num_args() == 0 and "!" in term.decl().name()

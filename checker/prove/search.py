@@ -1,0 +1,213 @@
+"""Finding an invariant: from counterexamples to induction to clauses, until there are none."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import field
+
+from checker.core import fold
+from checker.core import system as y
+from checker.prove import holders
+from checker.prove.clauses import Clause
+from checker.prove.holders import Equation
+from checker.prove.protocol import Protocol, Rule, after
+from checker.prove.query import Counterexample, Query, Vocabulary
+from checker.prove.rows import Rows
+from checker.prove.start import initially
+from checker.records import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """Something that must be impossible: that `rule` breaks a clause or an equation (None: that the first
+    states do), or, without either, that a rule's fault happens."""
+
+    clause: Clause | None
+    rule: Rule | None
+    equation: Equation | None = None
+
+    def text(self, system: y.System) -> str:
+        """What it is about."""
+        if self.equation is not None:
+            return f"{self.rule.name if self.rule else 'start'} keeps: {self.equation.text(system)}"
+        if self.clause is None:
+            assert self.rule is not None
+            return f"fault of {self.rule.name}"
+        if self.rule is None:
+            return f"initially: {self.clause.text(system)}"
+        return f"{self.rule.name} keeps: {self.clause.text(system)}"
+
+
+@dataclass(slots=True)
+class Progress:
+    """What was done so far."""
+
+    queries: int = 0
+    counterexamples: int = 0
+    instances: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """An obligation that could not be met, and the counterexample to induction that stands against it."""
+
+    obligation: Obligation
+    counterexample: Counterexample
+
+
+@dataclass(slots=True)
+class Found:
+    """The clauses that were found, the obligations that are open, how much was done."""
+
+    clauses: list[Clause]
+    stuck: list[Stuck]
+    progress: Progress
+    seconds: float
+    dead: list[Clause] = field(default_factory=list)
+    limit: bool = False
+
+
+class Strengthening:
+    """One search for an invariant."""
+
+    def __init__(
+        self, protocol: Protocol, rows: Rows, seconds: float | None = None, say: Callable[[str], None] | None = None
+    ) -> None:
+        self.protocol = protocol
+        self.words = Vocabulary(protocol)
+        self.rows = rows
+        self.clauses: list[Clause] = []
+        self.dead: list[Clause] = []
+        self.equations: list[Equation] = []
+        self.axioms: dict[Clause, Equation] = {}
+        self.kept: dict[Obligation, frozenset[Clause]] = {}
+        self.todo: deque[Obligation] = deque()
+        self.stuck: dict[Obligation, Counterexample] = {}
+        self.progress = Progress()
+        self.deadline = None if seconds is None else time.monotonic() + seconds
+        self.say = say or (lambda text: None)
+
+    def run(self, properties: list[Clause]) -> Found:
+        """Prove that no fault can happen and no property is violated."""
+        started = time.monotonic()
+        for equation in holders.learn(self.protocol, self.rows.samples):
+            self.suppose(equation)
+        for rule in self.protocol.rules:
+            if rule.fault is not None:
+                self.todo.append(Obligation(None, rule))
+        for prop in properties:
+            self.add(prop)
+        limit = False
+        while self.todo:
+            if self.deadline is not None and time.monotonic() > self.deadline:
+                limit = True
+                break
+            self.meet(self.todo.popleft())
+        stuck = [Stuck(o, c) for o, c in self.stuck.items()]
+        return Found(self.clauses, stuck, self.progress, time.monotonic() - started, self.dead, limit)
+
+    def add(self, clause: Clause) -> None:
+        """One more clause to prove."""
+        self.clauses.append(clause)
+        self.todo.append(Obligation(clause, None))
+        written = clause.variables()
+        for rule in self.protocol.rules:
+            if rule.fault is None and rule.written() & written:
+                self.todo.append(Obligation(clause, rule))
+
+    def suppose(self, equation: Equation) -> None:
+        """One more equation to prove, and to use meanwhile."""
+        self.say(equation.text(self.protocol.system))
+        self.equations.append(equation)
+        self.axioms |= dict.fromkeys(holders.axioms(equation), equation)
+        self.todo.append(Obligation(None, None, equation))
+        for rule in self.protocol.rules:
+            if rule.fault is None:
+                self.todo.append(Obligation(None, rule, equation))
+
+    def meet(self, obligation: Obligation) -> None:
+        """Show that it is impossible, by more clauses if need be; else its clause is dead."""
+        if obligation.clause is not None and obligation.clause not in self.clauses:
+            return
+        if obligation.equation is not None and obligation.equation not in self.equations:
+            return
+        initial = obligation.rule is None
+        used: set[Clause] = set()
+        for params, assertions in questions(self.protocol, obligation):
+            self.progress.queries += 1
+            query = Query(self.words, params, assertions)
+            if not initial:
+                query.given([*self.axioms, *self.clauses])
+            while (found := query.solve()) is not None:
+                self.progress.counterexamples += 1
+                learned = None if initial or found.open else self.rows.learn(found.structure, self.dead)
+                if learned is None:
+                    self.stuck[obligation] = found
+                    if obligation.equation is not None:
+                        self.drop(obligation.equation)
+                    elif obligation.clause is not None:
+                        self.kill(obligation.clause)
+                    return
+                self.say(f"[{len(self.clauses)}] {learned.text(self.protocol.system)}"
+                         f"    <- {obligation.text(self.protocol.system)[:100]}")  # fmt: skip
+                self.add(learned)
+                query.given([learned])
+            self.progress.instances += query.instances
+            used |= query.used
+        self.kept[obligation] = frozenset(used)
+
+    def kill(self, clause: Clause) -> None:
+        """A clause that is not to be had: what rested on it is open again."""
+        self.say(f"dead: {clause.text(self.protocol.system)}")
+        self.dead.append(clause)
+        self.clauses.remove(clause)
+        self._reopen({clause})
+
+    def drop(self, equation: Equation) -> None:
+        """An equation that is not to be had, and what rested on it."""
+        self.say(f"dead: {equation.text(self.protocol.system)}")
+        self.equations.remove(equation)
+        gone = {clause for clause, of in self.axioms.items() if of == equation}
+        self.axioms = {clause: of for clause, of in self.axioms.items() if of != equation}
+        self._reopen(gone)
+
+    def _reopen(self, gone: set[Clause]) -> None:
+        for obligation, used in list(self.kept.items()):
+            if used & gone:
+                del self.kept[obligation]
+                self.todo.append(obligation)
+
+
+def questions(protocol: Protocol, obligation: Obligation) -> Iterator[tuple[list[y.Param], list[y.Expr]]]:
+    """What must be impossible, with its parameters; nothing where that is plain."""
+    clause, rule, equation = obligation.clause, obligation.rule, obligation.equation
+    if equation is not None:
+        yield from holders.initially(protocol, equation) if rule is None else holders.kept_by(equation, rule)
+    elif clause is None:
+        assert rule is not None
+        yield list(rule.params), list(rule.guard)
+    elif rule is None:
+        yield from initially(protocol, clause)
+    else:
+        renamed = {p.name: y.Param(f"{p.name}'", p.sort) for p in clause.vars}
+        situation = [fold.substitute(f, renamed) for f in clause.situation()]
+        later = _later(situation, rule)
+        if later is not None and not set(situation) <= set(later):
+            yield [*renamed.values(), *rule.params], [*rule.guard, *later]
+
+
+def _later(situation: list[y.Expr], rule: Rule) -> list[y.Expr] | None:
+    """The situation after a rule, in terms of the state before; None where it cannot be."""
+    different: list[y.Expr] = []
+    while True:
+        apart = frozenset((f.args[0], f.args[1]) for f in different if isinstance(f, y.Op))
+        later = list(fold.conjuncts([fold.and_([*different, *(after(f, rule, apart) for f in situation)])]))
+        if y.FALSE in later:
+            return None
+        known = [f for f in later if isinstance(f, y.Op) and f.op == "ne" and f not in different]
+        if not known:
+            return later
+        different += known
