@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from checker.core.instance import Instance
+from checker.core.memory.replay import replay_weak
+from checker.core.memory.weak import is_weak
 from checker.core.path import Path
 from checker.core.semantics import SetupFault
 from checker.core.system import Property, PropertyKind
@@ -60,8 +62,8 @@ def run_check(model: Model, plan: Plan, run: Run, events: Listener | None = None
         seed=run.seed if run.strategy == "random" else None,
         strategy=run.strategy,
     )
-    if plan.unsupported:
-        return _unsupported(result, plan)
+    if plan.unsupported or (is_weak(instance) and instance.system.families):
+        return _unsupported(result, plan.unsupported or "generations under the weak memory model")
     asked, stop_on = _asked(instance, plan.expectation, run)
     try:
         answer = search(instance, asked, run, stop_on, events, exact_counts=plan.expectation.states is not None)
@@ -92,13 +94,12 @@ def _coarse(instance: Instance) -> Iterator[str]:
         yield f"a step with several accesses to memory is taken as one: {found[0].where}{more} [LZ406]"
 
 
-def _unsupported(result: CheckResult, plan: Plan) -> CheckResult:
+def _unsupported(result: CheckResult, why: str) -> CheckResult:
     kinds = (PropertyKind.INVARIANT, PropertyKind.STEP, PropertyKind.COVER)
     asked = [p for p in result.instance.system.properties if p.kind in kinds]
     verdicts = tuple(PropertyVerdict(p, Outcome.UNSUPPORTED) for p in asked)
-    findings = several_accesses(result.instance.system) if plan.memory_model != "sc" else ()
-    statistics = Statistics(limit=f"{plan.unsupported} are not supported yet")
-    return replace(result, verdicts=verdicts, statistics=statistics, findings=findings)
+    statistics = Statistics(limit=f"{why} are not supported yet")
+    return replace(result, verdicts=verdicts, statistics=statistics)
 
 
 # -- what is asked
@@ -140,7 +141,8 @@ def _verdicts(answer: Answer) -> Iterator[PropertyVerdict]:
         trace: Trace | None = None
         if result.path is not None:
             try:
-                trace = replay(exploration.instance, result.path, result.property)
+                again = replay_weak if is_weak(exploration.instance) else replay
+                trace = again(exploration.instance, result.path, result.property)
             except ReplayError as error:
                 raise WrongPath(answer.engine, exploration.instance, result.property, result.path, error) from error
         yield PropertyVerdict(result.property, result.outcome, trace, result.note)

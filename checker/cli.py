@@ -15,7 +15,7 @@ from checker.explorer import state_graph
 from checker.lang.diagnostics import CODES, UserError, suggest
 from checker.lang.names import Model, load_model
 from checker.lang.parser import Parser
-from checker.mutate import Mutant, mutants
+from checker.mutate import Mutant, chosen_checks, mutants
 from checker.native.run import EngineFailed
 from checker.options import overrides_of, parse_arguments, run_of
 from checker.plan import Overrides, Plan, make_instance, plans
@@ -85,6 +85,8 @@ def _command(arguments: Sequence[str]) -> ExitCode:
             return _mutate(options)
         case "induct":
             return _induct(options)
+        case "fences":
+            return _fences(options)
         case "litmus":
             return _litmus(options)
         case "graph":
@@ -157,17 +159,37 @@ def _suite(options: argparse.Namespace) -> ExitCode:
 
 def _mutate(options: argparse.Namespace) -> ExitCode:
     model = load_model(options.model)
-    (plan, *_) = plans(model, options.check or (), overrides_of(options))
+    chosen = plans(model, chosen_checks(model, options.check or ()), overrides_of(options))
+    checks = ", ".join(plan.name for plan in chosen)
     found: list[Mutant] = []
     with Progress(sys.stderr) as progress:
-        for mutant in mutants(model, plan, run_of(options), options.jobs, libraries=options.libraries):
+        for mutant in mutants(model, chosen, run_of(options), options.jobs, libraries=options.libraries):
             found.append(mutant)
             progress.count(len(found), None, "mutation")
     if options.json:
-        write_json(options.json, mutant_records(options.model, plan.name, found))
+        write_json(options.json, mutant_records(options.model, checks, found))
     if options.json != "-":
-        print(render_mutants(options.model, plan.name, found), end="")
+        print(render_mutants(options.model, checks, found), end="")
     return mutants_status(found)
+
+
+def _fences(options: argparse.Namespace) -> ExitCode:
+    from checker.fences import Needs, fences  # most runs do without
+    from checker.report.fencestext import fences_record, fences_status, render_fences
+
+    model = load_model(options.model)
+    wanted = None if options.all else options.check or ()
+    refused, found = fences(model, wanted, overrides_of(options), run_of(options), options.jobs)
+    needs: list[Needs] = []
+    with Progress(sys.stderr) as progress:
+        for need in found:
+            needs.append(need)
+            progress.count(len(needs), None, "fence")
+    if options.json:
+        write_json(options.json, fences_record(options.model, refused, needs))
+    if options.json != "-":
+        print(render_fences(options.model, refused, needs), end="")
+    return fences_status(needs)
 
 
 def _induct(options: argparse.Namespace) -> ExitCode:

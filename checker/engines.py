@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from checker.cache import keep_entry, key, read_entry
 from checker.core.instance import Instance
+from checker.core.memory.weak import is_weak
 from checker.core.system import Property
 from checker.core.verdict import Limits
 from checker.explorer import Exploration, Strategy, explore
@@ -157,6 +158,24 @@ def _bounded(
         raise UserError.of("LZ602", str(reason), hint="--engine explorer") from None
 
 
+def _weak(
+    instance: Instance,
+    properties: tuple[Property, ...],
+    run: Run,
+    stop_on: frozenset[str] | None,
+    events: Listener | None,
+) -> Answer:
+    """The explorer, with what the bounds of the weak memory model mean for its answer."""
+    found = explore(
+        instance, properties, run.limits, strategy=run.strategy, seed=run.seed,
+        walks=run.walks, walk_length=run.walk_length, stop_on=stop_on, events=events,
+    )  # fmt: skip
+    kept = instance.system.history
+    within = "with all messages kept" if kept is None else f"with {kept} messages kept of a location"
+    hit = "; older ones that could be read were dropped" if found.cut else ", which was enough" if kept else ""
+    return Answer("explorer", found, (), (f"weak {within}{hit}; no access is put off",))
+
+
 def search(
     instance: Instance,
     properties: tuple[Property, ...],
@@ -174,6 +193,11 @@ def search(
     if run.strategy != "bfs" and run.engine in ("native", "smt"):
         wrong = f"the {run.engine} engine has no strategy '{run.strategy}'"
         raise UserError.of("LZ602", wrong, hint="--engine explorer")
+    if is_weak(instance):
+        if run.engine in ("smt", "native"):
+            wrong = f"the {run.engine} engine has no weak memory model"
+            raise UserError.of("LZ602", wrong, hint="--engine explorer")
+        return _weak(instance, properties, run, stop_on, events)
     if run.engine == "smt":
         return _bounded(instance, properties, run, stop_on, events)
     # where a violation is expected it would have to be searched for again without partial order

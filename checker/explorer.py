@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, assert_never
 from checker.core import semantics
 from checker.core.instance import Instance, State
 from checker.core.layers import Goal, fewest_switches
+from checker.core.memory.weak import WeakProgram
 from checker.core.path import Path
 from checker.core.resources import peak_memory
 from checker.core.system import Property, PropertyKind, Storage, Value, Var
@@ -54,7 +55,8 @@ class Exploration:
 
     `results` has an entry for each property asked about, by name, in their order.
     `reached` names the covers that were true, and the invariants whose premise was true, in some
-    state.  `reductions` are those that were in force: empty where every state counts.
+    state.  `reductions` are those that were in force: empty where every state counts.  `cut`: the weak
+    memory model has dropped a message that could still have been read.
     """
 
     instance: Instance
@@ -62,6 +64,7 @@ class Exploration:
     statistics: Statistics
     reached: frozenset[str]
     reductions: tuple[str, ...] = ()
+    cut: bool = False
 
     @property
     def violated(self) -> tuple[Result, ...]:
@@ -131,7 +134,8 @@ def _exploration(search: Search, *, shortest: bool) -> Exploration:
         limit=search.limit,
         fired=fired,
     )
-    return Exploration(search.instance, results, statistics, frozenset(search.reached))
+    cut = isinstance(search.program, WeakProgram) and search.program.cut
+    return Exploration(search.instance, results, statistics, frozenset(search.reached), cut=cut)
 
 
 def _result(search: Search, property: Property, *, shortest: bool) -> Result:

@@ -16,6 +16,7 @@ from checker.core.instance import Instance, State
 from checker.core.path import Choice
 from checker.core.system import Gen, Property, PropertyKind, Value
 from checker.core.trace import Step, Trace, step_of
+from checker.core.unbounded import without_bounds
 from checker.core.verdict import Limits
 from checker.records import dataclass
 from checker.search import Search, Stop
@@ -75,12 +76,14 @@ class WrongCti(Exception):
 def check_induction(instance: Instance, k: int = 1, seconds: float | None = None) -> InductionResult:
     """Base case and induction step for all invariants and faults together, with counterexamples explained.
 
+    Reference counts have no bound in it; the states that a counterexample is compared with are the instance's own.
     Raises WrongCti where the reference semantics disagrees with Z3.
     """
     asked = tuple(p for p in instance.system.properties if p.kind in (PropertyKind.INVARIANT, PropertyKind.FAULT))
+    bounded, instance = instance, Instance(without_bounds(instance.system), instance.sizes)
     base = explore_bounded(instance, asked, Limits(depth=k - 1, seconds=seconds), stop_on=frozenset())
     found = induct(instance, asked, k, seconds)
-    samples, complete = _sampled(instance) if found.broken else ([], False)
+    samples, complete = _sampled(bounded) if found.broken else ([], False)
     by_name = {p.name: p for p in asked}
     ctis = tuple(_cti(instance, by_name[b.property], b, samples) for b in found.broken)
     violated = tuple(r.property.name for r in base.violated)

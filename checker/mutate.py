@@ -7,11 +7,11 @@ either not needed, or a property is missing: the model's text should say which.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from checker.check import run_check
-from checker.core.system import System
+from checker.core.system import System, without_words
 from checker.core.verdict import CheckResult, ExitCode, Expectation, Limits, Outcome
 from checker.engines import Run
 from checker.lang.diagnostics import UserError
@@ -41,11 +41,17 @@ class Fate(enum.Enum):
     WEAK = "needs weak memory"  # a barrier: sc does not depend on it
 
 
+_RANK = (
+    Fate.NOTICED, Fate.UNDECIDED, Fate.UNREACHED, Fate.SURVIVES, Fate.EXPLAINED, Fate.REFUSED, Fate.WEAK
+)  # fmt: skip
+"""Which of several checks' answers counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """A mutation and its fate: who noticed (or why nobody does), in how many steps, after how many states.
 
-    `reason` is what @survives says, whatever the fate.
+    `check` is the one that decided; `reason` is what @survives says, whatever the fate.
     """
 
     what: str
@@ -57,31 +63,47 @@ class Mutant:
     steps: int | None = None
     states: int = 0
     reason: str = ""
+    check: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    model: Model
-    plan: Plan
+    plans: tuple[Plan, ...]  # those in which the mutation makes a difference
     run: Run
     mutation: Mutation
 
 
-def mutants(model: Model, plan: Plan, run: Run, jobs: int = 1, *, libraries: bool = False) -> Iterator[Mutant]:
-    """The fate of every mutation that makes a difference in the plan's configuration, in the order of the text.
+def chosen_checks(model: Model, names: Sequence[str]) -> list[str]:
+    """The checks by these names; without any, all `upstream...` that are expected to pass, or else the first."""
+    if names:
+        return list(names)
+    return [n for n, c in model.checks.items() if n.startswith("upstream") and c.verdict == "pass"]
 
+
+def mutants(
+    model: Model, plans: Sequence[Plan], run: Run, jobs: int = 1, *, libraries: bool = False
+) -> Iterator[Mutant]:
+    """The fate of every mutation that makes a difference in one of the configurations, in the order of the text.
+
+    It is noticed if one of the checks notices; they are asked in turn until then.
     The tool's own libraries stay as they are unless asked for: they are no model's to answer for.
-    Raises UserError where the model itself is not as expected, or the check expects anything but `pass`.
+    Raises UserError where the model itself is not as expected, or a check expects anything but `pass`.
     """
-    if plan.expectation.verdict != "pass":
-        hint = "--check NAME chooses one"
-        raise UserError.of("LZ605", f"mutate needs a check that passes, which '{plan.name}' does not", hint=hint)
-    plan = replace(plan, expectation=Expectation())
-    before = run_check(model, plan, run)
-    if before.exit_code is not ExitCode.EXPECTED:
-        raise UserError.of("LZ605", f"check '{plan.name}' does not pass as the model is: nothing to compare with")
-    original = before.instance.system
-    tasks = [_Task(model, plan, run, m) for m in _in_order(model, libraries) if _differs(original, m, plan)]
+    originals: list[tuple[Plan, System]] = []
+    for plan in plans:
+        if plan.expectation.verdict != "pass":
+            hint = "--check NAME chooses one"
+            raise UserError.of("LZ605", f"mutate needs a check that passes, which '{plan.name}' does not", hint=hint)
+        plan = replace(plan, expectation=Expectation())
+        before = run_check(model, plan, run)
+        if before.exit_code is not ExitCode.EXPECTED:
+            raise UserError.of("LZ605", f"check '{plan.name}' does not pass as the model is: nothing to compare with")
+        originals.append((plan, before.instance.system))
+    tasks: list[_Task] = []
+    for mutation in _in_order(model, libraries):
+        different = tuple(plan for plan, original in originals if _differs(original, mutation, plan))
+        if different:
+            tasks.append(_Task(different, run, mutation))
     yield from in_parallel(_mutant, tasks, jobs)
 
 
@@ -99,24 +121,28 @@ def _differs(original: System, mutation: Mutation, plan: Plan) -> bool:
         return True
     if mutation.what == "barrier":
         return sum(len(a.memory) for a in mutated.actions) != sum(len(a.memory) for a in original.actions)
-    return _meaning(mutated) != _meaning(original)
-
-
-def _meaning(system: System) -> System:
-    """The system without what is for readers only: empty procs are no calls."""
-    return replace(system, actions=tuple(
-        replace(a, name="", label="", key="", frames=(), kernel=None, statement="", covers=(), memory=())
-        for a in system.actions
-    ))  # fmt: skip
+    return without_words(mutated) != without_words(original)
 
 
 def _mutant(task: _Task) -> Mutant:
-    mutation, plan = task.mutation, task.plan
-    mutant = Mutant(mutation.what, mutation.text, mutation.owner, mutation.span, Fate.SURVIVES, reason=mutation.reason)
+    """What the first check says that notices, or else the one that says most."""
+    found: list[Mutant] = []
+    for plan in task.plans:
+        found.append(_fate(task.mutation, plan, task.run))
+        if found[-1].fate is Fate.NOTICED:
+            break
+    return min(found, key=lambda m: _RANK.index(m.fate))
+
+
+def _fate(mutation: Mutation, plan: Plan, run: Run) -> Mutant:
+    mutant = Mutant(
+        mutation.what, mutation.text, mutation.owner, mutation.span, Fate.SURVIVES,
+        reason=mutation.reason, check=plan.name,
+    )  # fmt: skip
     try:
         if mutation.what == "barrier" and plan.memory_model == "sc":
             return replace(mutant, fate=Fate.WEAK)
-        result = _result(mutation.model, plan, task.run)
+        result = _result(mutation.model, plan, run)
     except UserError as error:
         return replace(mutant, fate=Fate.REFUSED, by=error.diagnostics[0].message)
     return _judged(mutant, result)

@@ -56,16 +56,17 @@ class Mutation:
 
 def mutations(model: Model) -> Iterator[Mutation]:
     """Every mutation of a model and its libraries, proc by proc."""
-    for owner, body, put_back in _bodies(model):
+    for owner, body, put_back in bodies(model):
         for what, part, reason, changed in _Mutator(model).of(body):
-            yield Mutation(what, _text(model, part), owner, part.span, put_back(changed), reason)
+            yield Mutation(what, text_of(model, part), owner, part.span, put_back(changed), reason)
 
 
 _PutBack = Callable[[s.Block], Model]
 _Found = tuple[str, s.Node, str, s.Block]
 
 
-def _bodies(model: Model) -> Iterator[tuple[str, s.Block, _PutBack]]:
+def bodies(model: Model) -> Iterator[tuple[str, s.Block, _PutBack]]:
+    """What patches may change: each proc's, handler's and thread's statements, and how the model is with others."""
     for name, proc in model.procs.items():
         if proc.body is not None:
             yield (
@@ -109,17 +110,17 @@ class _Mutator:
         for node in nodes(body):
             match node:
                 case s.CallStmt(call=call) if (begin := _begin(call.callee.text)) is not None:
-                    pairs[begin, _text(self._model, call).partition("(")[2]].append(node)
+                    pairs[begin, text_of(self._model, call).partition("(")[2]].append(node)
                 case s.Assert() | s.ForAll():
                     pass
                 case _:
                     for what, part, new in self._variants(node):
-                        yield what, part, _reason(node), _substituted(body, node, new)
+                        yield what, part, _reason(node), substituted(body, node, new)
         for (begin, _), calls in pairs.items():
             if {_begin(c.call.callee.text) == c.call.callee.text for c in calls} == {True, False}:
                 changed = body
                 for statement in calls:
-                    changed = _substituted(changed, statement, ())
+                    changed = substituted(changed, statement, ())
                 what = "lock" if "lock" in begin or begin.startswith("down") else "section"
                 yield what, calls[0].call, _reason(calls[0]), changed
 
@@ -191,7 +192,8 @@ class _Mutator:
         return "reference" if name in ("get", "put") else "update"
 
 
-def _text(model: Model, node: s.Node) -> str:
+def text_of(model: Model, node: s.Node) -> str:
+    """A node as the model writes it."""
     source = model.sources.get(node.span.file)
     return source.excerpt(node.span) if source is not None else ""
 
@@ -235,16 +237,22 @@ def _flat(condition: s.Expr, op: str) -> Iterator[s.Expr]:
         yield condition
 
 
-def _substituted(tree: Any, old: s.Node, new: tuple[s.Node, ...]) -> Any:
-    """The tree with `new` in the place of `old`, which is found by identity; other parts stay the same objects."""
+def substituted(tree: Any, old: s.Node, new: tuple[s.Node, ...]) -> Any:
+    """The tree with `new` in the place of `old`, which is found by identity; other parts stay the same objects.
+
+    What is no statement is replaced by one node.
+    """
+    if tree is old:
+        (tree,) = new
+        return tree
     if isinstance(tree, tuple):
         changed: list[Any] = []
         for part in tree:
-            changed += new if part is old else (_substituted(part, old, new),)
+            changed += new if part is old else (substituted(part, old, new),)
         same = len(changed) == len(tree) and all(a is b for a, b in zip(changed, tree, strict=True))
         return tree if same else tuple(changed)
     if not isinstance(tree, s.Node):
         return tree
-    values = {f.name: (v, _substituted(v, old, new)) for f in fields(tree) if (v := getattr(tree, f.name)) is not None}
+    values = {f.name: (v, substituted(v, old, new)) for f in fields(tree) if (v := getattr(tree, f.name)) is not None}
     different = {name: now for name, (before, now) in values.items() if now is not before}
     return replace(tree, **different) if different else tree

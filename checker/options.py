@@ -11,7 +11,7 @@ from checker.engines import ENGINES, Run, usable_cores
 from checker.lang.diagnostics import UserError
 from checker.plan import MEMORY_MODELS, Overrides
 
-COMMANDS = ("check", "suite", "mutate", "induct", "litmus", "graph", "replay", "explain")
+COMMANDS = ("check", "suite", "mutate", "fences", "induct", "litmus", "graph", "replay", "explain")
 
 EXIT_STATUSES = """\
 exit status:
@@ -61,7 +61,7 @@ def overrides_of(options: argparse.Namespace) -> Overrides:
     """What the command line sets in the model."""
     return Overrides(
         _pairs(options.define, "-D NAME=VALUE"), _pairs(options.size, "--size SORT=NUMBER"), options.memory,
-        options.store_buffer,
+        options.store_buffer, options.history,
     )  # fmt: skip
 
 
@@ -107,11 +107,20 @@ def _parser() -> _Parser:
     _jobs_option(suite)
     mutate = commands.add_parser("mutate", help="leave out each guard, flush, lock, IPI in turn: who notices?")
     mutate.add_argument("model", help="a .lzm file")
-    mutate.add_argument("--check", action="append", metavar="NAME", help="a check that passes (default: the first)")
+    mutate.add_argument("--check", action="append", metavar="NAME",
+                        help="a check that passes (default: those named upstream..., or else the first)")  # fmt: skip
     mutate.add_argument("--libraries", action="store_true", help="leave things out of the tool's libraries, too")
     _model_options(mutate)
     _search_options(mutate)
     _jobs_option(mutate)
+    fences = commands.add_parser("fences", help="leave out each fence in turn: which memory models need it?")
+    fences.add_argument("model", help="a .lzm file")
+    which = fences.add_mutually_exclusive_group()
+    which.add_argument("--check", action="append", metavar="NAME", help="a check that passes (default: the first)")
+    which.add_argument("--all", action="store_true", help="ask all checks that pass under sc")
+    _model_options(fences)
+    _search_options(fences)
+    _jobs_option(fences)
     induct = commands.add_parser("induct", help="are the invariants inductive?  If not, where does induction break?")
     induct.add_argument("model", help="a .lzm file")
     induct.add_argument("--check", action="append", metavar="NAME", help="its configuration and sizes")
@@ -150,9 +159,11 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-D", dest="define", action="append", metavar="NAME=VALUE", help="set a config")
     parser.add_argument("--size", action="append", metavar="SORT=NUMBER", help="set the size of a sort: --size CPU=3")
     parser.add_argument("--memory", choices=MEMORY_MODELS,
-                        help="memory model: sc (the default) or tso; weak is not supported yet")  # fmt: skip
+                        help="memory model (default: that of the check, or sc)")  # fmt: skip
     parser.add_argument("--store-buffer", type=_positive, metavar="N",
                         help="stores that a store buffer of tso holds (default: 2)")  # fmt: skip
+    parser.add_argument("--history", type=_natural, metavar="K",
+                        help="messages that weak keeps of a location; 0: all (default: 2)")  # fmt: skip
 
 
 def _search_options(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from dataclasses import field, replace
 
 from checker.core.instance import Instance
 from checker.core.lower import lower_model
-from checker.core.memory import DEPTH, with_store_buffers
+from checker.core.memory import DEPTH, HISTORY, with_store_buffers
 from checker.core.verdict import Expectation
 from checker.lang import syntax as s
 from checker.lang.diagnostics import Collector, Diagnostic, UserError, among, suggest
@@ -36,6 +36,7 @@ class Plan:
     expectation: Expectation
     memory_model: str = "sc"
     store_buffer: int = DEPTH
+    history: int = HISTORY
     unsupported: str = ""
     allow_all: bool = False
     allowed: frozenset[str] = frozenset()
@@ -45,12 +46,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the command line sets: config values as written, sizes, the memory model, how many stores a buffer holds."""
+    """What the command line sets: config values as written, sizes, the memory model, its bounds."""
 
     config: Mapping[str, str] = field(default_factory=dict)
     sizes: Mapping[str, str] = field(default_factory=dict)
     memory_model: str | None = None
     store_buffer: int | None = None
+    history: int | None = None
 
 
 def plans(model: Model, names: Iterable[str] | None, overrides: Overrides) -> list[Plan]:
@@ -72,6 +74,7 @@ def make_instance(model: Model, plan: Plan) -> Instance:
     system = lower_model(typecheck(model, plan.config), memory_model=plan.memory_model)
     if plan.memory_model == "tso":
         system = with_store_buffers(system, plan.store_buffer)
+    system = replace(system, history=plan.history or None)
     for sort in system.sorts:
         if not sort.statics and plan.sizes.get(sort.name, sort.size) == 0:
             settings = plan.declared.settings if plan.declared is not None else ()
@@ -108,7 +111,7 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
     if check is None:
         return Plan("default", config, {}, Expectation())
     sizes: dict[str, int] = {}
-    memory, unsupported, store_buffer = "sc", "", DEPTH
+    memory, unsupported, store_buffer, history = "sc", "", DEPTH, HISTORY
     for setting in check.settings:
         name, value = setting.name.text, setting.value
         if name in model.configs:
@@ -131,14 +134,17 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
                 store_buffer = value
             else:
                 found.error("LZ601", "store_buffer is how many stores a buffer holds, from 1 to 8", setting.span)
+        elif name == "history":
+            if isinstance(value, int) and value >= 0:
+                history = value
+            else:
+                found.error("LZ601", "history is how many messages of a location are kept; 0: all", setting.span)
         else:
-            known = [*model.configs, *model.sorts, *model.objects, "memory", "store_buffer"]
+            known = [*model.configs, *model.sorts, *model.objects, "memory", "store_buffer", "history"]
             hint = among(name, known, "known here:")
             found.error("LZ206", f"the model has no config or sort '{name}'", setting.name.span, hint=hint)
     if memory not in MEMORY_MODELS:
         found.error("LZ206", f"there is no memory model '{memory}'", check.span, hint="sc, tso or weak")
-    elif memory == "weak":
-        unsupported = f"memory = {memory}: weak memory models"
     if check.verdict == "proved" and not unsupported:
         unsupported = "expect proved: proofs for any number"
     _known_targets(model, check, found)
@@ -146,7 +152,7 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
     if check.verdict == "deadlock":
         expectation = replace(expectation, verdict="fail", properties=("deadlock", *expectation.properties))
     return Plan(
-        check.name.text, config, sizes, expectation, memory, store_buffer, unsupported, check.allow_unreached,
+        check.name.text, config, sizes, expectation, memory, store_buffer, history, unsupported, check.allow_unreached,
         frozenset(n.text for n in check.allowed), check.bug, check,
     )  # fmt: skip
 
@@ -222,15 +228,13 @@ def _overridden(model: Model, plan: Plan, overrides: Overrides) -> Plan:
             raise UserError.of("LZ605", f"--size {name}={text}: a size is a number from 0 to 64")
         sizes[name] = int(text)
     memory = overrides.memory_model or plan.memory_model
-    unsupported = plan.unsupported
-    if overrides.memory_model is not None:
-        unsupported = f"--memory {memory}: weak memory models" if memory == "weak" else ""
     expectation = plan.expectation
     store_buffer = overrides.store_buffer or plan.store_buffer
-    was = (plan.config, plan.sizes, plan.memory_model, plan.store_buffer)
-    if (config, sizes, memory, store_buffer) != was:
+    history = plan.history if overrides.history is None else overrides.history
+    was = (plan.config, plan.sizes, plan.memory_model, plan.store_buffer, plan.history)
+    if (config, sizes, memory, store_buffer, history) != was:
         expectation = replace(expectation, steps=None, states=None)
     return replace(
-        plan, config=config, sizes=sizes, memory_model=memory, store_buffer=store_buffer, unsupported=unsupported,
+        plan, config=config, sizes=sizes, memory_model=memory, store_buffer=store_buffer, history=history,
         expectation=expectation,
     )  # fmt: skip

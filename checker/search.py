@@ -14,10 +14,10 @@ from array import array
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from checker.core import semantics
 from checker.core.backward import Edges
-from checker.core.compile import Predicate, Transition, compile_instance
+from checker.core.compile import Predicate, Transition
 from checker.core.instance import Instance, State
+from checker.core.memory.weak import program_of
 from checker.core.path import Path
 from checker.core.resources import resident_memory
 from checker.core.system import Expr, Property, PropertyKind
@@ -79,7 +79,7 @@ class Search:
         self.limit: str | None = None
         self.complete = False
         self.started = self.reported = time.monotonic()
-        self.program = program = compile_instance(instance)
+        self.program = program = program_of(instance)
 
         def exprs(kind: PropertyKind) -> dict[str, Expr]:
             return {p.name: p.expr for p in properties if p.kind is kind and p.expr is not None}
@@ -159,7 +159,7 @@ class Search:
 
     def walk(self, chance: random.Random, walks: int, length: int) -> None:
         """Walk at random from initial states; what counts as a transition is a step of a walk."""
-        initial = list(semantics.initial_states(self.instance))
+        initial = list(self.program.initial())
         if self.limits.depth is not None:
             length = min(length, self.limits.depth)
         for _ in range(walks if initial else 0):
@@ -192,7 +192,7 @@ class Search:
 
     def start(self) -> None:
         """Visit the initial states."""
-        for initial, state in enumerate(semantics.initial_states(self.instance)):
+        for initial, state in enumerate(self.program.initial()):
             number = len(self.seen)
             if state not in self.seen:
                 self.parents.append(-1)

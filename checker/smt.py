@@ -21,6 +21,7 @@ from checker.core.instance import Instance, State
 from checker.core.path import Choice, Path
 from checker.core.resources import peak_memory
 from checker.core.system import Property, PropertyKind
+from checker.core.unbounded import is_unbounded
 from checker.core.verdict import Limits, Outcome, Statistics
 from checker.explorer import Exploration, Result
 from checker.records import dataclass
@@ -266,8 +267,9 @@ class _Bounded:
 
 
 def _solver(instance: Instance) -> z3.Solver:
-    """Z3's solver for truth values alone, unless there are generations."""
-    return z3.Solver() if instance.system.families else z3.SolverFor("QF_FD")
+    """Z3's solver for truth values alone, unless there are numbers."""
+    numbers = instance.system.families or any(is_unbounded(v.type) for v in instance.system.vars)
+    return z3.Solver() if numbers else z3.SolverFor("QF_FD")
 
 
 # -- induction ---------------------------------------------------------------

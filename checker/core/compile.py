@@ -59,6 +59,10 @@ class Program:
         """
         return self._successors
 
+    def initial(self) -> Iterator[State]:
+        """The initial states, in the order of the semantics."""
+        return semantics.initial_states(self.instance)
+
     def predicate(self, expr: Expr) -> Predicate:
         """Whether an expression is true in a state; one without a value is not."""
         return cast(Predicate, self._predicate("s", [expr]))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Final, Literal
 
 from checker.lang.source import NO_SPAN, Span
@@ -481,3 +481,12 @@ class System:
     defaults: Mapping[str, bool | int | str] = field(default_factory=dict)
     memory_model: str = "sc"
     buffers: tuple[StoreBuffer, ...] = ()
+    history: int | None = 2  # messages kept of a location, under the weak memory model
+
+
+def without_words(system: System) -> System:
+    """The System without what is for readers and memory models only: two that mean the same under sc are equal."""
+    return replace(system, actions=tuple(
+        replace(a, name="", label="", key="", frames=(), kernel=None, statement="", covers=(), memory=())
+        for a in system.actions
+    ))  # fmt: skip

@@ -16,7 +16,7 @@ from checker.core.path import Choice, Path
 from checker.core.system import Action, Gen, Property, PropertyKind, Storage, Value
 from checker.records import dataclass
 
-__all__ = ["Change", "Choice", "Path", "ReplayError", "Step", "Trace", "replay", "step_of"]
+__all__ = ["Change", "Choice", "Path", "ReplayError", "Step", "Trace", "changes_between", "replay", "shows", "step_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class Step:
 
     `cpu` is the CPU it ran on, or None for a thread without one.  `thread` is the thread's name and
     `instance` the index of the thread instance.  `changes` leaves out control
-    variables.  A faulting step changes nothing: its state is the one before it.
+    variables.  A faulting step changes nothing: its state is the one before it.  `notes` say what a memory
+    model adds: which value was read though a later one was there.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Step:
     cpu: int | None
     changes: tuple[Change, ...]
     state: State
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def replay(instance: Instance, path: Path, property: Property) -> Trace:
         steps.append(step)
         state = step.state
     trace = Trace(instance, property.name, initial, tuple(steps), path.initial)
-    if not _shows(trace, property):
+    if not shows(trace, property):
         raise ReplayError(len(steps), f"the path does not end in what {property.name} ({property.kind.value}) claims")
     return trace
 
@@ -113,15 +115,6 @@ def step_of(instance: Instance, number: int, choice: Choice, state: State) -> St
     """What a choice that is enabled in a state does there, as step `number` of a trace."""
     action = instance.action(choice.action)
     successor = state if action.fault else semantics.apply(instance, state, choice)
-    written = {update.var for update in action.updates}
-    changes = tuple(
-        Change(var.name, index, old, new)
-        for (var, index), old, new in zip(instance.slots, state, successor, strict=True)
-        if old != new
-        and var.storage is not Storage.CONTROL
-        # a generation that nobody wrote was only renumbered
-        and (var.name in written or not isinstance(var.type, Gen))
-    )
     return Step(
         number=number,
         action=action,
@@ -129,12 +122,26 @@ def step_of(instance: Instance, number: int, choice: Choice, state: State) -> St
         thread=action.thread,
         instance=semantics.thread_instance(instance, state, choice),
         cpu=semantics.cpu_of(instance, state, choice),
-        changes=changes,
+        changes=changes_between(instance, action, state, successor),
         state=successor,
     )
 
 
-def _shows(trace: Trace, property: Property) -> bool:
+def changes_between(instance: Instance, action: Action, state: State, successor: State) -> tuple[Change, ...]:
+    """What differs between the states before and after an action, without control variables."""
+    written = {update.var for update in action.updates}
+    return tuple(
+        Change(var.name, index, old, new)
+        for (var, index), old, new in zip(instance.slots, state, successor, strict=True)
+        if old != new
+        and var.storage is not Storage.CONTROL
+        # a generation that nobody wrote was only renumbered
+        and (var.name in written or not isinstance(var.type, Gen))
+    )
+
+
+def shows(trace: Trace, property: Property) -> bool:
+    """Whether a trace ends in the violation of a property, or in what a cover asks for."""
     instance, last = trace.instance, trace.last
     match property.kind:
         case PropertyKind.INVARIANT:

@@ -164,7 +164,7 @@ class _Run:
                     rest = (*state.deferred[t][:k], *state.deferred[t][k + 1 :])
                     base = state._replace(deferred=_put(state.deferred, t, rest))
                     for note, after in self._access(base, t, thread.code[entry.at], entry):
-                        yield f"P{t}: {thread.texts[entry.at]}  (late{note})", after
+                        yield f"P{t}: {thread.texts[entry.at]}  (late, {note})", after
             at = state.at[t]
             if at < len(thread.code):
                 for note, after in self._instruction(state, t, thread.code[at]):

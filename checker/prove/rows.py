@@ -9,6 +9,7 @@ facts of a counterexample that no row has together.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field, replace
 from itertools import combinations, combinations_with_replacement, permutations, product
@@ -29,6 +30,7 @@ _CHOSEN: Final = 1000  # + which of the chosen elements
 _CUTS: Final = (0, 1)  # of numbers it is asked whether they are above these
 _WIDEST: Final = 3
 _EXPECTED: Final = 3.0  # a clause is believed if, by chance, 2 to this power rows would contradict it
+_HEAD: Final = (1 << 1500) - 1
 _TRIED: Final = 12  # candidates that are widened before the best is taken
 _WIDE: Final = 6_000  # states of a sample that are looked at for shapes of so many variables
 
@@ -54,6 +56,7 @@ class Fact:
     mask: int
     column: Column
     likely: float
+    params: frozenset[str]
     known: bool = True
 
 
@@ -116,6 +119,7 @@ class Rows:
                     for row in self._rows(instance, states, table, chosen):
                         found[row] = None
             table.rows = list(found)
+            random.Random(0).shuffle(table.rows)
             self.tables[shape] = table
         return self.tables[shape]
 
@@ -249,7 +253,7 @@ class Rows:
         nothing to do with each other, the better.  What the counterexample needs comes before what it leaves open.
         """
         banned = set(avoid)
-        for sizes, least in (((1, 2, 3), _EXPECTED), ((4,), _EXPECTED), ((1, 2, 3), -99.0)):
+        for sizes, least in (((1, 2, 3), _EXPECTED), ((1, 2, 3), 0.0), ((4,), 0.0), ((1, 2, 3), -99.0)):
             for wide in (False, True):
                 for known in (True, False):
                     candidates = [
@@ -282,7 +286,7 @@ class Rows:
                 facts = facts[:22]
             for size in sizes:
                 for found in _empty(facts, size, every):
-                    if len({n for f in found for n in f.column.index}) == len(shape):
+                    if len({name for f in found for name in f.params}) == len(shape):
                         score = sum(f.likely for f in found) + math.log2(len(table.rows)) - size - len(shape)
                         yield score, table, found
 
@@ -323,7 +327,8 @@ class Rows:
 
 
 def _fact(expr: y.Expr, mask: int, column: Column, rows: int) -> Fact:
-    return Fact(expr, mask, column, math.log2((mask.bit_count() + 0.5) / max(rows, 1)))
+    likely = math.log2((mask.bit_count() + 0.5) / max(rows, 1))
+    return Fact(expr, mask, column, likely, frozenset(fold.free_params(expr)))
 
 
 class _Always(dict[y.Value, int]):
@@ -389,21 +394,28 @@ def _empty(facts: list[Fact], size: int, every: int) -> Iterator[tuple[Fact, ...
         yield from _four(facts)
         return
     masks = [f.mask for f in facts]
-    for n, first in enumerate(masks):
-        for k in range(n + 1, len(masks)):
-            common = first & masks[k]
-            if not common:
+    heads = [mask & _HEAD for mask in masks]  # most sets have a row in common among the first already
+    for n in range(len(facts)):
+        for k in range(n + 1, len(facts)):
+            head = heads[n] & heads[k]
+            if not head and not masks[n] & masks[k]:
                 if size == 2:
                     yield facts[n], facts[k]
                 continue
-            if size == 3:
-                for m in range(k + 1, len(masks)):
-                    if not common & masks[m] and first & masks[m] and masks[k] & masks[m]:
-                        yield facts[n], facts[k], facts[m]
+            if size != 3:
+                continue
+            common = 0
+            for m in range(k + 1, len(facts)):
+                if head & heads[m]:
+                    continue
+                common = common or masks[n] & masks[k]
+                if not common & masks[m] and masks[n] & masks[m] and masks[k] & masks[m]:
+                    yield facts[n], facts[k], facts[m]
 
 
 def _four(facts: list[Fact]) -> Iterator[tuple[Fact, ...]]:
-    for some in combinations(facts, 3):
-        common = some[0].mask & some[1].mask & some[2].mask
+    numbered = list(enumerate(facts))
+    for (_, a), (_, b), (n, c) in combinations(numbered, 3):
+        common = a.mask & b.mask & c.mask
         if common:
-            yield from ((*some, f) for f in facts[facts.index(some[2]) + 1 :] if not common & f.mask)
+            yield from ((a, b, c, d) for d in facts[n + 1 :] if not common & d.mask)

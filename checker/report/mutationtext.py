@@ -17,16 +17,17 @@ _TEXT_WIDTH: Final = 44
 _BY_WIDTH: Final = 48
 
 
-def render_mutants(model: str, check: str, mutants: Sequence[Mutant]) -> str:
+def render_mutants(model: str, checks: str, mutants: Sequence[Mutant]) -> str:
     """A line for each mutation, those that nothing notices once more at the end, and a line that sums up.
 
     A reason for what is noticed after all gets a note.
     """
     from tabulate import tabulate  # here, as most runs do without it
 
-    rows = [_row(model, m) for m in mutants]
-    headers = ("line", "in", "what", "left out", "fate", "by", "steps")
-    align = ("right", "left", "left", "left", "left", "left", "right")
+    several = len({m.check for m in mutants}) > 1
+    rows = [(*_row(model, m), *((m.check,) if several else ())) for m in mutants]
+    headers = ("line", "in", "what", "left out", "fate", "by", "steps", *(("in check",) if several else ()))
+    align = ("right", "left", "left", "left", "left", "left", "right", *(("left",) if several else ()))
     table = tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align if rows else None)
     survivors = [m for m in mutants if m.fate is Fate.SURVIVES]
     lines = [table, ""]
@@ -36,20 +37,20 @@ def render_mutants(model: str, check: str, mutants: Sequence[Mutant]) -> str:
         lines += ['Is a property missing?  If not, say why in the model: @survives("...") before the statement.', ""]
     for where in _contradicted(model, mutants):
         lines += [f"note: {where}: @survives, but a property notices all that stands there", ""]
-    lines.append(f"{model}: {check}: {_summary(mutants)}")
+    lines.append(f"{model}: {checks}: {_summary(mutants)}")
     return "\n".join(lines) + "\n"
 
 
-def mutant_records(model: str, check: str, mutants: Sequence[Mutant]) -> dict[str, Json]:
+def mutant_records(model: str, checks: str, mutants: Sequence[Mutant]) -> dict[str, Json]:
     """The same for programs."""
     records: list[Json] = []
     for m in mutants:
         records.append({
             "what": m.what, "text": m.text, "in": m.owner, "file": m.span.file, "line": m.span.line,
             "column": m.span.column, "fate": m.fate.name.lower(), "by": m.by or None, "steps": m.steps,
-            "states": m.states,
+            "states": m.states, "check": m.check,
         })  # fmt: skip
-    return {"schema": MUTATION_SCHEMA, "model": model, "check": check, "mutants": records}
+    return {"schema": MUTATION_SCHEMA, "model": model, "check": checks, "mutants": records}
 
 
 def mutants_status(mutants: Sequence[Mutant]) -> ExitCode:

@@ -171,7 +171,7 @@ def _step_lines(trace: Trace, step: Step, place: _Place, *, opens: bool, values:
         yield Line(indent, _opening(instance, step, place, kind))
     yield Line(indent + 2, _statement(step))
     effects = _effects(instance, step, values=values)
-    for text in (*effects, *(stored_lines(trace, step) if values else ()), *stale_lines(trace, step)):
+    for text in (*effects, *(stored_lines(trace, step) if values else ()), *stale_lines(trace, step), *step.notes):
         yield Line(indent + 4, text)
 
 

@@ -35,6 +35,7 @@ from checker.symbolic.terms import (
     Number,
     Sequence,
     Term,
+    as_number,
     both,
     compared,
     computed,
@@ -188,15 +189,16 @@ def _applied(op: str, terms: list[Term]) -> Valued:
         case "add" | "sub":
             return Valued(_sum(terms[0], terms[1], operator.add if op == "add" else operator.sub))
         case "neg":
+            if isinstance(terms[0], Number):
+                return Valued(Number(-terms[0].value))
             return Valued(Finite({-value: when for value, when in _cases(terms[0])}))
         case _:
             return _of_sequence(op, terms)
 
 
 def _sum(a: Term, b: Term, operation: Callable[[int, int], int]) -> Term:
-    if isinstance(a, Number):
-        other = b.value if isinstance(b, Number) else _sole(b)
-        return Number(operation(a.value, other))
+    if isinstance(a, Number) or isinstance(b, Number):
+        return Number(operation(as_number(a), as_number(b)))
     assert isinstance(a, Finite) and isinstance(b, Finite)
     return computed(a, b, operation)
 
@@ -271,8 +273,3 @@ def _cases(term: Term) -> list[tuple[int, Cond]]:
 
 def _at(term: Term, value: int) -> Cond:
     return term.cases.get(value, False) if isinstance(term, Finite) else False
-
-
-def _sole(term: Term) -> int:
-    assert isinstance(term, Finite) and len(term.cases) == 1
-    return next(iter(term.cases))

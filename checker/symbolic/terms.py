@@ -1,8 +1,8 @@
 """Values as Z3 sees them: what is finite is spelled out in truth values.
 
 A term of a finite type is a set of cases, each value with the condition under
-which the term has it; exactly one of them is true.  Only generations are
-numbers for Z3.  Conditions that are certain are Python's True and False, so that
+which the term has it; exactly one of them is true.  Only generations, and counts
+without bound, are numbers for Z3.  Conditions that are certain are Python's True and False, so that
 what does not depend on the state costs nothing.
 """
 
@@ -36,7 +36,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A generation, unbounded."""
+    """A generation, or a count without bound."""
 
     value: Any
 
@@ -128,6 +128,11 @@ def merged(choices: Iterable[tuple[Cond, Term]]) -> Term:
     possible = [(condition, term) for condition, term in choices if condition is not False]
     if len(possible) == 1:
         return possible[0][1]
+    if any(isinstance(term, Number) for _, term in possible):
+        number: Any = None
+        for condition, term in possible:
+            number = as_number(term) if number is None else z3.If(condition, as_number(term), number)
+        return Number(number)
     first = possible[0][1]
     match first:
         case Finite():
@@ -146,14 +151,19 @@ def merged(choices: Iterable[tuple[Cond, Term]]) -> Term:
                 for n in range(places)
             )
             return Sequence(_finite(length), items)
-        case Number():
-            number: Any = None
-            for condition, term in possible:
-                assert isinstance(term, Number)
-                number = term.value if number is None else z3.If(condition, term.value, number)
-            return Number(number)
         case _:
             return either(both((condition, term)) for condition, term in possible)
+
+
+def as_number(term: Term) -> Any:
+    """A number as Z3 has it, also where only few are possible."""
+    if isinstance(term, Number):
+        return term.value
+    *some, (last, _) = _finite(term).cases.items()
+    found: Any = z3.IntVal(last)
+    for value, when in some:
+        found = z3.If(when, z3.IntVal(value), found)
+    return found
 
 
 def _exhaustive(choices: list[tuple[Cond, Finite]]) -> list[tuple[Cond, Finite]]:
@@ -173,16 +183,16 @@ def equal(a: Term, b: Term) -> Cond:
                 beyond = either(when for length, when in a.length.cases.items() if length <= n)
                 same.append(either((beyond, equal(a.items[n], b.items[n]))))
             return both(same)
-        case Number(), Number():
-            return a.value == b.value
+        case (Number(), _) | (_, Number()):
+            return as_number(a) == as_number(b)
         case _:
             return same_truth(a, b)
 
 
 def compared(a: Term, b: Term, relation: Callable[[Any, Any], Any]) -> Cond:
     """An order comparison of numbers."""
-    if isinstance(a, Number) and isinstance(b, Number):
-        return relation(a.value, b.value)
+    if isinstance(a, Number) or isinstance(b, Number):
+        return relation(as_number(a), as_number(b))
     x, y = _finite(a), _finite(b)
     return either(both((x.cases[m], y.cases[n])) for m in x.cases for n in y.cases if relation(m, n))
 

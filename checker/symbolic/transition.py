@@ -14,7 +14,8 @@ import z3
 
 from checker.core.instance import Instance, State
 from checker.core.path import Choice
-from checker.core.system import Action, Bool, Gen, Lit, Seq, Thread, ThreadKind, Type, Update, Value
+from checker.core.system import Action, Bool, Gen, Int, Lit, Seq, Thread, ThreadKind, Type, Update, Value
+from checker.core.unbounded import is_unbounded
 from checker.records import dataclass
 from checker.symbolic.expressions import Translator, literal
 from checker.symbolic.terms import (
@@ -23,6 +24,7 @@ from checker.symbolic.terms import (
     Number,
     Sequence,
     Term,
+    as_number,
     both,
     either,
     equal,
@@ -30,6 +32,7 @@ from checker.symbolic.terms import (
     merged,
     negated,
     same,
+    same_truth,
 )
 
 __all__ = ["Ground", "Step", "Symbols", "same_state", "slot_is", "symbols"]
@@ -75,7 +78,7 @@ def symbols(instance: Instance, name: str) -> Symbols:
         match type_:
             case Bool():
                 return truth(label)
-            case Gen():
+            case Gen() | Int() if isinstance(type_, Gen) or is_unbounded(type_):
                 made.append(z3.Int(label))
                 return Number(made[-1])
             case Seq(element, capacity):
@@ -289,7 +292,11 @@ def _becomes(after: Term, value: Term, when: Cond) -> Iterator[Cond]:
                 else:
                     first = min(item.cases)
                     yield from _becomes(item, Finite({first: True}), when)
-        case Number(), Number():
-            yield implied(when, after.value == value.value)
+        case Number(), _:
+            yield implied(when, after.value == as_number(value))
+        case Finite(), Number():
+            for case, now in after.cases.items():
+                yield implied(when, same_truth(now, value.value == case))
+            yield implied(when, either(value.value == case for case in after.cases))
         case _:
             yield implied(when, same(after, value))

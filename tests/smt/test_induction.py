@@ -8,9 +8,9 @@ import pytest
 
 from checker.cli import main
 from checker.core.instance import Instance
-from checker.core.verdict import ExitCode
+from checker.core.verdict import ExitCode, Outcome
 from checker.induct import InductionResult, check_induction, distinguish
-from tests.models import HEADER, system_of
+from tests.models import HEADER, explore_text, system_of
 
 TURNS = """
 var turn : CPU? = null;
@@ -30,6 +30,19 @@ NESTED = """
 percpu outer : bool; percpu inner : bool;
 thread worker on CPU { loop { outer = true; inner = true; inner = false; outer = false; } }
 invariant nested: forall c : CPU { inner[c] => outer[c] };
+"""
+
+COUNTED = """
+object mm = 1 { count : refcount; }
+var the : mm? = null;
+init { let m = alloc mm { count = 1 }; the = m; }
+thread user on CPU {
+    loop {
+        either { atomic { await the; get(the.count); } }
+        or { atomic { await the && the.count > 1; let last = put(the.count); } }
+    }
+}
+invariant alive: forall m : mm { the == m => m.count > 0 };
 """
 
 
@@ -52,6 +65,12 @@ def test_what_no_reachable_state_has_is_suggested() -> None:
     instance = cti.trace.instance
     assert all(cti.trace.initial[slot] == value for slot, value in cti.apart)
     assert len(instance.slots) > len(cti.apart)
+
+
+def test_counts_have_no_bound_in_induction() -> None:
+    assert induction(COUNTED).proved
+    assert explore_text(HEADER + COUNTED).results["bound"].outcome is Outcome.BOUND
+    assert not induction(COUNTED.replace("the.count > 1", "the.count > 0")).proved
 
 
 def test_deeper_induction_needs_no_further_invariant() -> None:

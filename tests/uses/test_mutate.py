@@ -62,7 +62,7 @@ def seats(tmp_path: Path) -> str:
 def fates(path: str, *, jobs: int = 1, check: str = "upstream") -> dict[str, Mutant]:
     model = load_model(path)
     (plan,) = plans(model, (check,), Overrides())
-    found = list(mutants(model, plan, Run(engine="explorer"), jobs))
+    found = list(mutants(model, (plan,), Run(engine="explorer"), jobs))
     by_text = {f"{m.what}: {m.text}": m for m in found}
     assert len(by_text) == len(found)
     return by_text

@@ -248,7 +248,7 @@ class PathMaker:
             at=edge.target,
             used=run.used or edge.visible,
             seen=run.seen | {edge.source},
-            memory=run.memory + edge.memory,
+            memory=run.memory + tuple(self._accessed(run, access) for access in edge.memory),
             origin=origin,
             frames=_frames_of(run, edge),
             labels=_with(run.labels, _label(edge) if _says_something(edge) else ""),
@@ -256,6 +256,12 @@ class PathMaker:
             branch=branch,
             stopped=edge.ends,
         )
+
+    def _accessed(self, run: _Run, access: y.Access | y.Fence) -> y.Access | y.Fence:
+        """An access with its indices in terms of the state before."""
+        if isinstance(access, y.Fence):
+            return access
+        return replace(access, index=tuple(self._now(run, i) for i in access.index))
 
     def _guarded(self, run: _Run, condition: y.Expr) -> _Run | None:
         if condition == y.FALSE or fold.and_((*run.guard, condition)) == y.FALSE:

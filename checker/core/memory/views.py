@@ -163,6 +163,11 @@ class Work:
         self._set(cur=x, acq=x, wmb=x, own=x, f=x)
         self.barriers = x
 
+    def synchronise(self) -> None:
+        """What full barriers have made known to all is known here too."""
+        x = join(self.agent.acq, self.barriers)
+        self._set(cur=join(self.agent.cur, x), acq=x)
+
     def wmb(self) -> None:
         """What was stored before is published by what is stored after."""
         self._set(wmb=join(self.agent.wmb, self.agent.own))

@@ -19,9 +19,9 @@ struct region {
 	size_t used, room; /* bytes */
 };
 
-/* The states that one thread found, and where its part of each level begins. */
+/* The states that one thread found, and where its part of each level begins.  Threads share no cache line. */
 struct arena {
-	struct region states;
+	_Alignas(128) struct region states;
 	struct region levels; /* of uint32_t */
 	_Atomic uint32_t count;
 	uint32_t room;

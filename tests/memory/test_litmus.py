@@ -1,0 +1,80 @@
+"""Litmus tests: results derived from the definition of the Linux-kernel memory model, and what the parser refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from checker.lang.diagnostics import UserError
+from checker.litmus.parse import parse
+from checker.litmus.run import run
+from tests.uses.test_cli import Command
+
+FILES = sorted((Path(__file__).parent / "litmus").glob("*.litmus"))
+
+LATE = """C LB3
+{}
+P0(int *x, int *y) { int r0; r0 = READ_ONCE(*x); WRITE_ONCE(*y, 1); }
+P1(int *x, int *y) { int r0; r0 = READ_ONCE(*y); WRITE_ONCE(*x, 1); }
+exists (0:r0=1 /\\ 1:r0=1)
+"""
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_the_result_is_the_stated_one(file: Path) -> None:
+    result = run(parse(file.read_text(), str(file)))
+    assert result.complete
+    assert (result.litmus.name, result.observation) == (file.stem, result.litmus.expected)
+    assert bool(result.witness) == (result.positive > 0)
+
+
+@pytest.mark.parametrize("file", FILES[::6], ids=lambda f: f.stem)
+def test_more_history_and_more_deferral_allow_nothing_else(file: Path) -> None:
+    result = run(parse(file.read_text(), str(file)), history=None, defer=2)
+    assert (result.observation, result.cut) == (result.litmus.expected, False)
+
+
+def test_there_are_enough() -> None:
+    assert len(FILES) >= 60
+
+
+def test_a_store_can_be_early_only_where_a_load_is_put_off() -> None:
+    assert run(parse(LATE, "lb")).observation == "Sometimes"
+    assert run(parse(LATE, "lb"), defer=0).observation == "Never"
+
+
+def test_too_little_history_is_said() -> None:
+    many = LATE.replace("WRITE_ONCE(*y, 1);", "WRITE_ONCE(*y, 1); WRITE_ONCE(*y, 2); WRITE_ONCE(*y, 3);")
+    assert run(parse(many, "lb"), history=1).cut
+    assert not run(parse(many, "lb"), history=None).cut
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LB x",
+        LATE.replace("exists", "whatever"),
+        LATE.replace("READ_ONCE(*x)", "synchronize_rcu()"),
+        LATE.replace("int r0;", "while (1) r0 = 0;"),
+        LATE[:90],
+    ],
+)
+def test_what_is_not_supported_is_refused(text: str) -> None:
+    with pytest.raises(UserError):
+        parse(text, "wrong")
+
+
+def test_the_command(lzcheck: Command, tmp_path: Path) -> None:
+    file = tmp_path / "lb.litmus"
+    file.write_text(LATE)
+    status, out, _ = lzcheck("litmus", str(file))
+    assert status == 0
+    assert "LB3: Sometimes" in out
+    assert "(put off)" in out
+    assert "(late, " in out or "(latex is" in out
+    file.write_text(LATE.replace("C LB3\n", "C LB3\n(* Result: Never *)\n"))
+    status, out, _ = lzcheck("litmus", str(file), "--brief")
+    assert (status, "NOT as expected: Never" in out) == (1, True)
+    status, _, err = lzcheck("litmus", str(tmp_path / "none.litmus"))
+    assert (status, "cannot read" in err) == (2, True)
