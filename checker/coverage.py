@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from checker.core.memory.places import Places
 from checker.core.system import Action, System, Thread
 from checker.core.verdict import Finding
+from checker.lang.source import Span
 
 
 def never_executed(
@@ -33,6 +34,21 @@ def never_executed(
             found.setdefault(item, Finding("LZ402", _message(item, action, place), place, item))
             break  # what follows in the same step is a consequence
     return tuple(sorted(found.values(), key=lambda f: _order(f.where)))
+
+
+def is_executed(system: System, fired: Mapping[str, int], span: Span) -> bool:
+    """Whether some transition executed a part of this stretch of the text; true where that cannot be told."""
+    begin, end = (span.line, span.column), (span.end_line, span.end_column)
+    inside = False
+    for action in system.actions:
+        if action.fault is None:
+            for item in action.covers:
+                file, line, column = _order(item.partition(" ")[0])
+                if file == span.file and begin <= (line, column) < end:
+                    if fired.get(action.name, 0):
+                        return True
+                    inside = True
+    return not inside
 
 
 def several_accesses(system: System) -> tuple[Finding, ...]:

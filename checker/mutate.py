@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from checker.check import run_check
-from checker.core.system import System, without_words
+from checker.core.system import without_words
 from checker.core.verdict import CheckResult, ExitCode, Expectation, Limits, Outcome
+from checker.coverage import is_executed
 from checker.engines import Run
 from checker.lang.diagnostics import UserError
 from checker.lang.names import Model
@@ -89,7 +90,7 @@ def mutants(
     The tool's own libraries stay as they are unless asked for: they are no model's to answer for.
     Raises UserError where the model itself is not as expected, or a check expects anything but `pass`.
     """
-    originals: list[tuple[Plan, System]] = []
+    originals: list[tuple[Plan, CheckResult]] = []
     for plan in plans:
         if plan.expectation.verdict != "pass":
             hint = "--check NAME chooses one"
@@ -98,10 +99,10 @@ def mutants(
         before = run_check(model, plan, run)
         if before.exit_code is not ExitCode.EXPECTED:
             raise UserError.of("LZ605", f"check '{plan.name}' does not pass as the model is: nothing to compare with")
-        originals.append((plan, before.instance.system))
+        originals.append((plan, before))
     tasks: list[_Task] = []
     for mutation in _in_order(model, libraries):
-        different = tuple(plan for plan, original in originals if _differs(original, mutation, plan))
+        different = tuple(plan for plan, before in originals if _differs(before, mutation, plan))
         if different:
             tasks.append(_Task(different, run, mutation))
     yield from in_parallel(_mutant, tasks, jobs)
@@ -113,8 +114,11 @@ def _in_order(model: Model, libraries: bool) -> list[Mutation]:
     return sorted(chosen, key=lambda m: (m.span.file == model.file, m.span.file, m.span.line, m.span.column))
 
 
-def _differs(original: System, mutation: Mutation, plan: Plan) -> bool:
-    """Whether anything of this configuration is different; a barrier is, and so is what the language refuses."""
+def _differs(before: CheckResult, mutation: Mutation, plan: Plan) -> bool:
+    """Whether anything that this configuration does is different; a barrier is, and so is what the language refuses."""
+    original = before.instance.system
+    if not is_executed(original, before.statistics.fired, mutation.statement):
+        return False
     try:
         mutated = make_instance(mutation.model, plan).system
     except UserError:

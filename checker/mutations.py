@@ -43,13 +43,14 @@ _NEVER: Final = s.Truth(False)
 class Mutation:
     """One thing left out: `what` it is, its `text`, the proc or thread it stands in, and the model without it.
 
-    `reason` is what the model's @survives says of why nothing may notice.
+    `statement` is where the whole statement stands, `reason` what the model's @survives says of why nothing may notice.
     """
 
     what: str
     text: str
     owner: str
     span: Span
+    statement: Span
     model: Model
     reason: str = ""
 
@@ -57,12 +58,13 @@ class Mutation:
 def mutations(model: Model) -> Iterator[Mutation]:
     """Every mutation of a model and its libraries, proc by proc."""
     for owner, body, put_back in bodies(model):
-        for what, part, reason, changed in _Mutator(model).of(body):
-            yield Mutation(what, text_of(model, part), owner, part.span, put_back(changed), reason)
+        for what, part, statement, changed in _Mutator(model).of(body):
+            text, reason = text_of(model, part), _reason(statement)
+            yield Mutation(what, text, owner, part.span, statement.span, put_back(changed), reason)
 
 
 _PutBack = Callable[[s.Block], Model]
-_Found = tuple[str, s.Node, str, s.Block]
+_Found = tuple[str, s.Node, s.Node, s.Block]
 
 
 def bodies(model: Model) -> Iterator[tuple[str, s.Block, _PutBack]]:
@@ -115,14 +117,14 @@ class _Mutator:
                     pass
                 case _:
                     for what, part, new in self._variants(node):
-                        yield what, part, _reason(node), substituted(body, node, new)
+                        yield what, part, node, substituted(body, node, new)
         for (begin, _), calls in pairs.items():
             if {_begin(c.call.callee.text) == c.call.callee.text for c in calls} == {True, False}:
                 changed = body
                 for statement in calls:
                     changed = substituted(changed, statement, ())
                 what = "lock" if "lock" in begin or begin.startswith("down") else "section"
-                yield what, calls[0].call, _reason(calls[0]), changed
+                yield what, calls[0].call, calls[0], changed
 
     def _variants(self, node: s.Node) -> Iterator[tuple[str, s.Node, tuple[s.Node, ...]]]:
         """What could be left out of a node: what it is, the part that goes, and what then stands for the node."""

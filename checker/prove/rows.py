@@ -32,7 +32,7 @@ _WIDEST: Final = 3
 _EXPECTED: Final = 3.0  # a clause is believed if, by chance, 2 to this power rows would contradict it
 _HEAD: Final = (1 << 1500) - 1
 _TRIED: Final = 12  # candidates that are widened before the best is taken
-_WIDE: Final = 6_000  # states of a sample that are looked at for shapes of so many variables
+_WIDE: Final = 9_000  # states of a sample that are looked at for shapes of so many variables
 
 Shape = tuple[str, ...]
 
@@ -281,7 +281,8 @@ class Rows:
             facts = [f for f in self.facts(shape, structure, chosen) if f.known or not known]
             if not known and all(f.known for f in facts):
                 continue  # that was tried
-            facts.sort(key=lambda f: -f.likely)
+            # where a thread is will be widened, so it counts as likely
+            facts.sort(key=lambda f: 0.0 if f.column.var in self.protocol.by_pc else -f.likely)
             if sizes == (4,):
                 facts = facts[:22]
             for size in sizes:

@@ -150,6 +150,7 @@ class Strengthening:
                         self.drop(obligation.equation)
                     elif obligation.clause is not None:
                         self.kill(obligation.clause)
+                        self.narrow(obligation, found)
                     return
                 self.say(f"[{len(self.clauses)}] {learned.text(self.protocol.system)}"
                          f"    <- {obligation.text(self.protocol.system)[:100]}")  # fmt: skip
@@ -165,6 +166,29 @@ class Strengthening:
         self.dead.append(clause)
         self.clauses.remove(clause)
         self._reopen({clause})
+
+    def narrow(self, obligation: Obligation, found: Counterexample) -> None:
+        """Try a dead clause again, without the locations that the step led to in its counterexample."""
+        clause, rule = obligation.clause, obligation.rule
+        if clause is None or rule is None or clause.name or found.open:
+            return
+        places = []
+        for fact in clause.never:
+            if isinstance(fact, y.At):
+                index = tuple(found.roles[f"{i.name}'"] for i in fact.index if isinstance(i, y.Param))
+                there = found.structure.read(self.protocol.threads[fact.thread].pc, index)
+                moved = rule.action.thread == fact.thread and there == rule.action.at
+                itself = tuple(found.roles.get(i.name) for i in rule.action.self if isinstance(i, y.Param))
+                there = rule.action.to if moved and itself == index else there
+                places.append((fact, fact.locations - {there}))
+        for fact, fewer in places:
+            if fewer and fewer != fact.locations:
+                smaller = tuple(y.At(f.thread, f.index, fewer) if f is fact else f for f in clause.never)
+                again = Clause(clause.vars, smaller)
+                if again not in self.dead and again not in self.clauses:
+                    self.say(f"narrower: {again.text(self.protocol.system)}")
+                    self.add(again)
+                    return
 
     def drop(self, equation: Equation) -> None:
         """An equation that is not to be had, and what rested on it."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -79,6 +80,21 @@ def test_two_runs_at_once(tmp_path: Path) -> None:
         paths = list(pool.map(lambda _: build(*sources, environment(tmp_path)), range(4)))
     assert len(set(paths)) == 1
     assert subprocess.run([paths[0]], stdin=subprocess.DEVNULL, check=False).returncode == 2
+
+
+@needs_compiler
+def test_a_program_that_nobody_wants_any_more(tmp_path: Path) -> None:
+    slow = script(tmp_path / "slow", "exec sleep 30\n")
+    started = time.monotonic()
+    building = Building(*program(counters(2)), environment(tmp_path, CC=slow))
+    assert list((tmp_path / "lzcheck").iterdir())
+    building.abandon()
+    assert time.monotonic() - started < 20
+    assert not list((tmp_path / "lzcheck").iterdir())
+    done = Building(*program(counters(2)), environment(tmp_path))
+    made = done.finish()
+    done.abandon()
+    assert made.exists()
 
 
 # -- compilers -------------------------------------------------------------------

@@ -293,6 +293,22 @@ def test_limits_end_the_run() -> None:
     assert not few.statistics.complete
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_table_that_cannot_grow_is_filled_up(threads: int) -> None:
+    """7^7 states do not fit into three quarters of the slots, and there is no memory for twice as many."""
+    instance = Instance(counters(6), {"CPU": 7})
+    plenty, scarce = (
+        explore_native(instance, (), Limits(memory=mebibytes), symmetry=False, threads=threads).statistics
+        for mebibytes in (1000, 26)
+    )
+    assert scarce.states == plenty.states == 7**7
+    assert scarce.complete and scarce.fired == plenty.fired
+    assert scarce.state_bytes is not None and plenty.state_bytes is not None
+    assert scarce.state_bytes < plenty.state_bytes
+    too_scarce = explore_native(instance, (), Limits(memory=15), symmetry=False, threads=threads).statistics
+    assert too_scarce.limit == "memory" and not too_scarce.complete
+
+
 def test_the_first_violation_ends_the_run() -> None:
     instance = Instance(counters(3))
     run = explore_native(instance, instance.system.properties)

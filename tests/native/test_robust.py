@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -268,15 +269,12 @@ def test_a_compiler_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 # -- memory --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("threads", ["1", "2"])
-def test_the_memory_limit_is_kept(tmp_path: Path, threads: str) -> None:
+def test_the_memory_limit_is_kept(tmp_path: Path) -> None:
     done = lzcheck(
-        str(SHOOT), "--check", "three_two", "--engine", "native", "--no-symmetry", "--threads", threads,
-        "--memory-limit", "150", "--json", "-", env=environment(tmp_path),
+        str(SHOOT), "--check", "three_two", "--engine", "native", "--no-symmetry", "--threads", "2",
+        "--memory-limit", "100", "--json", "-", env=environment(tmp_path),
     )  # fmt: skip
-    import json
-
     (record,) = json.loads(done.stdout)
     assert done.returncode == ExitCode.LIMIT
     assert record["limit_hit"] == "memory"
-    assert record["peak_memory_mib"] < 1.1 * 150
+    assert 75 < record["peak_memory_mib"] <= 100
