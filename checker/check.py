@@ -22,8 +22,8 @@ from checker.core.verdict import (
     is_one_of,
 )
 from checker.coverage import never_executed, several_accesses
-from checker.engines import Answer, Run, search
-from checker.lang.diagnostics import UserError, suggest
+from checker.engines import SMALL, Answer, Run, search
+from checker.lang.diagnostics import Diagnostic, UserError, suggest
 from checker.lang.names import Model
 from checker.plan import Plan, make_instance
 from checker.search import Listener
@@ -64,6 +64,8 @@ def run_check(model: Model, plan: Plan, run: Run, events: Listener | None = None
     )
     if plan.unsupported or (is_weak(instance) and instance.system.families):
         return _unsupported(result, plan.unsupported or "generations under the weak memory model")
+    if plan.unbounded:
+        return _for_all_sizes(model, plan, run, result, events)
     asked, stop_on = _asked(instance, plan.expectation, run)
     try:
         answer = search(instance, asked, run, stop_on, events, exact_counts=plan.expectation.states is not None)
@@ -84,6 +86,49 @@ def run_check(model: Model, plan: Plan, run: Run, events: Listener | None = None
     findings = tuple(_findings(result, plan))
     result = replace(result, findings=findings)
     return replace(result, surprises=tuple(_surprises(result)))
+
+
+# -- any number
+
+
+def small_instance(instance: Instance, plan: Plan) -> Instance:
+    """Two of everything that a proof leaves open."""
+    return Instance(instance.system, {**plan.sizes, **dict.fromkeys(plan.unbounded, 2)})
+
+
+def find_violation(instance: Instance, plan: Plan, run: Run, events: Listener | None) -> Answer:
+    """Look for a counterexample at a small size, before anything is proved."""
+    names = plan.expectation.properties
+    kinds = (PropertyKind.INVARIANT, PropertyKind.FAULT)
+    asked = tuple(p for p in instance.system.properties if p.kind in kinds and (not names or is_one_of(p, names)))
+    few = min(run.limits.states or SMALL, SMALL)
+    quick = replace(run, engine="explorer", strategy="bfs", limits=replace(run.limits, states=few))
+    return search(instance, asked, quick, None, events)
+
+
+def _for_all_sizes(model: Model, plan: Plan, run: Run, result: CheckResult, events: Listener | None) -> CheckResult:
+    """Violated at a small size, or proved by the certificate or a new invariant, or neither."""
+    from checker.prove.run import settle  # Z3 takes its time to load
+
+    instance = small_instance(result.instance, plan)
+    answer = find_violation(instance, plan, run, events)
+    sorts = tuple(sorted(plan.unbounded))
+    result = replace(result, instance=instance, engine=answer.engine, statistics=answer.exploration.statistics)
+    verdicts = tuple(v for v in _verdicts(answer) if v.property.name != "bound")  # sizes have no bound in a proof
+    if any(v.outcome is Outcome.VIOLATED for v in verdicts):
+        result = replace(result, verdicts=verdicts)
+        return replace(result, surprises=tuple(_surprises(result)))
+    settled = settle(instance, model.file, plan.name, plan.expectation.properties, run.limits.seconds)
+    if settled.obstacles:
+        raise UserError([Diagnostic("LZ602", o.what, o.span, hint=o.instead) for o in settled.obstacles], model.sources)
+    outcome = Outcome.HOLDS if settled.proved else Outcome.UNKNOWN
+    verdicts = tuple(PropertyVerdict(v.property, outcome) for v in verdicts if v.property.name not in settled.left_out)
+    statistics = Statistics(seconds=settled.seconds, complete=settled.proved, limit=settled.limit)
+    surprises = () if settled.proved or settled.limit else ("not proved: lzcheck prove shows what stands against it",)
+    return replace(
+        result, engine="prove", verdicts=verdicts, statistics=statistics, unbounded=sorts,
+        notes=(*result.notes, *settled.notes), surprises=surprises,
+    )  # fmt: skip
 
 
 def _coarse(instance: Instance) -> Iterator[str]:

@@ -85,6 +85,8 @@ def _command(arguments: Sequence[str]) -> ExitCode:
             return _mutate(options)
         case "induct":
             return _induct(options)
+        case "prove":
+            return _prove(options)
         case "fences":
             return _fences(options)
         case "litmus":
@@ -190,6 +192,17 @@ def _fences(options: argparse.Namespace) -> ExitCode:
     if options.json != "-":
         print(render_fences(options.model, refused, needs), end="")
     return fences_status(needs)
+
+
+def _prove(options: argparse.Namespace) -> ExitCode:
+    from checker.proving import prove_checks, recheck_models  # Z3 takes its time to load
+
+    if options.check_only:
+        return recheck_models(_models([options.model]), options.check, options.smtlib, print)
+    say = print if options.verbose else None
+    return prove_checks(
+        load_model(options.model), options.check, overrides_of(options), options.time, options.smtlib, print, say
+    )
 
 
 def _induct(options: argparse.Namespace) -> ExitCode:

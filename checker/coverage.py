@@ -36,19 +36,23 @@ def never_executed(
     return tuple(sorted(found.values(), key=lambda f: _order(f.where)))
 
 
-def is_executed(system: System, fired: Mapping[str, int], span: Span) -> bool:
-    """Whether some transition executed a part of this stretch of the text; true where that cannot be told."""
+def is_executed(system: System, fired: Mapping[str, int], span: Span, owner: str) -> bool:
+    """Whether some transition executed a part of this stretch of the text of proc, handler or thread `owner`.
+
+    Of what is no step of its own, the begin of a section for instance, the steps of its owner tell.
+    """
     begin, end = (span.line, span.column), (span.end_line, span.end_column)
-    inside = False
+    inside: list[Action] = []
+    around: list[Action] = []
     for action in system.actions:
-        if action.fault is None:
-            for item in action.covers:
-                file, line, column = _order(item.partition(" ")[0])
-                if file == span.file and begin <= (line, column) < end:
-                    if fired.get(action.name, 0):
-                        return True
-                    inside = True
-    return not inside
+        if action.fault is not None:
+            continue
+        places = (_order(item.partition(" ")[0]) for item in action.covers)
+        if any(file == span.file and begin <= (line, column) < end for file, line, column in places):
+            inside.append(action)
+        elif action.thread == owner or any(frame.proc == owner for frame in action.frames):
+            around.append(action)
+    return any(fired.get(action.name, 0) for action in inside or around)
 
 
 def several_accesses(system: System) -> tuple[Finding, ...]:

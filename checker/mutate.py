@@ -117,7 +117,7 @@ def _in_order(model: Model, libraries: bool) -> list[Mutation]:
 def _differs(before: CheckResult, mutation: Mutation, plan: Plan) -> bool:
     """Whether anything that this configuration does is different; a barrier is, and so is what the language refuses."""
     original = before.instance.system
-    if not is_executed(original, before.statistics.fired, mutation.statement):
+    if not is_executed(original, before.statistics.fired, mutation.statement, mutation.owner):
         return False
     try:
         mutated = make_instance(mutation.model, plan).system

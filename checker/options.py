@@ -11,7 +11,7 @@ from checker.engines import ENGINES, Run, usable_cores
 from checker.lang.diagnostics import UserError
 from checker.plan import MEMORY_MODELS, Overrides
 
-COMMANDS = ("check", "suite", "mutate", "fences", "induct", "litmus", "graph", "replay", "explain")
+COMMANDS = ("check", "suite", "mutate", "fences", "induct", "prove", "litmus", "graph", "replay", "explain")
 
 EXIT_STATUSES = """\
 exit status:
@@ -136,6 +136,14 @@ def _parser() -> _Parser:
     litmus.add_argument("--brief", action="store_true", help="no witnesses")
     litmus.add_argument("--json", metavar="FILE", help="write one record per test ('-': standard output)")
     litmus.add_argument("--max-states", type=_positive, default=2_000_000, metavar="N", help="stop after N states")
+    prove = commands.add_parser("prove", help="prove the checks for any number of CPUs, or recheck their certificates")
+    prove.add_argument("model", help="a .lzm file; with --check-only a folder of them, too")
+    prove.add_argument("--check", action="append", metavar="NAME", help="this check (default: all with SORT = any)")
+    prove.add_argument("--check-only", action="store_true", help="recheck the certificates, look for nothing")
+    prove.add_argument("--smtlib", metavar="DIR", help="write every obligation as SMT-LIB text: each is to be unsat")
+    prove.add_argument("--time", type=_seconds, metavar="SECONDS", help="give up after this time")
+    prove.add_argument("--verbose", action="store_true", help="print each clause when it is found, and why")
+    _model_options(prove)
     graph = commands.add_parser("graph", help="write the state graph")
     graph.add_argument("model", help="a .lzm file")
     graph.add_argument("-o", "--output", required=True, metavar="FILE", help="FILE.dot, .graphml, .json or .svg")

@@ -25,6 +25,7 @@ MEMORY_MODELS = ("sc", "tso", "weak")
 class Plan:
     """A check, resolved: everything that an engine is asked.
 
+    `unbounded` are the sorts of any size: where there are any, a proof is asked for.
     `unsupported` says why this version has no engine for it, where it has none.
     `allowed` names what may stay unreached: procs, handlers and threads whose statements may stay unexecuted,
     covers, and invariants whose premise may never be met; `allow_all`: any statement may.
@@ -42,6 +43,7 @@ class Plan:
     allowed: frozenset[str] = frozenset()
     bug: str | None = None
     declared: s.CheckDecl | None = field(default=None, compare=False)
+    unbounded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
     if check is None:
         return Plan("default", config, {}, Expectation())
     sizes: dict[str, int] = {}
+    unbounded: set[str] = set()
     memory, unsupported, store_buffer, history = "sc", "", DEPTH, HISTORY
     for setting in check.settings:
         name, value = setting.name.text, setting.value
@@ -122,7 +125,7 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
                 config[name] = converted
         elif model.has_sort(name):
             if value == "any":
-                unsupported = f"{name} = any: proofs for any number"
+                unbounded.add(name)
             elif isinstance(value, int) and value >= 0:
                 sizes[name] = value
             else:
@@ -145,15 +148,17 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
             found.error("LZ206", f"the model has no config or sort '{name}'", setting.name.span, hint=hint)
     if memory not in MEMORY_MODELS:
         found.error("LZ206", f"there is no memory model '{memory}'", check.span, hint="sc, tso or weak")
-    if check.verdict == "proved" and not unsupported:
-        unsupported = "expect proved: proofs for any number"
+    if check.verdict == "proved" and not unbounded:
+        found.error("LZ208", "a proof is for any number of something", check.span, hint="CPU = any;")
+    if check.verdict in ("fail", "deadlock") and unbounded:
+        found.error("LZ208", "a violation is found at some size, not at any", check.span, hint="CPU = 2;")
     _known_targets(model, check, found)
     expectation = Expectation(check.verdict, tuple(_target(x) for x in check.targets), check.steps, check.states)
     if check.verdict == "deadlock":
         expectation = replace(expectation, verdict="fail", properties=("deadlock", *expectation.properties))
     return Plan(
         check.name.text, config, sizes, expectation, memory, store_buffer, history, unsupported, check.allow_unreached,
-        frozenset(n.text for n in check.allowed), check.bug, check,
+        frozenset(n.text for n in check.allowed), check.bug, check, frozenset(unbounded),
     )  # fmt: skip
 
 
@@ -208,7 +213,7 @@ def _wrong_value(found: Collector, name: str, value: int | str, before: ConfigVa
 
 def _overridden(model: Model, plan: Plan, overrides: Overrides) -> Plan:
     """The plan with what the command line sets.  Other numbers make `in N steps` and `states N` void."""
-    config, sizes = dict(plan.config), dict(plan.sizes)
+    config, sizes, unbounded = dict(plan.config), dict(plan.sizes), plan.unbounded
     for name, text in overrides.config.items():
         if name not in model.configs:
             hint = suggest(name, model.configs)
@@ -223,10 +228,12 @@ def _overridden(model: Model, plan: Plan, overrides: Overrides) -> Plan:
             known = [*model.sorts, *model.objects]
             raise UserError.of("LZ605", f"--size {name}: the model has no sort of that name", hint=suggest(name, known))
         if text == "any":
-            return replace(plan, unsupported=f"{name} = any: proofs for any number")
+            unbounded |= {name}
+            continue
         if not text.isdigit() or int(text) > 64:
             raise UserError.of("LZ605", f"--size {name}={text}: a size is a number from 0 to 64")
         sizes[name] = int(text)
+        unbounded -= {name}
     memory = overrides.memory_model or plan.memory_model
     expectation = plan.expectation
     store_buffer = overrides.store_buffer or plan.store_buffer
@@ -234,7 +241,9 @@ def _overridden(model: Model, plan: Plan, overrides: Overrides) -> Plan:
     was = (plan.config, plan.sizes, plan.memory_model, plan.store_buffer, plan.history)
     if (config, sizes, memory, store_buffer, history) != was:
         expectation = replace(expectation, steps=None, states=None)
+    if expectation.verdict == "proved" and not unbounded:
+        expectation = replace(expectation, verdict="pass", properties=())
     return replace(
         plan, config=config, sizes=sizes, memory_model=memory, store_buffer=store_buffer, history=history,
-        expectation=expectation,
+        expectation=expectation, unbounded=unbounded,
     )  # fmt: skip

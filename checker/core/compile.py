@@ -7,7 +7,7 @@ transition by transition and in the same order; tests compare the two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Final, cast
 
@@ -74,6 +74,12 @@ class Program:
     def all_hold_over(self, exprs: Iterable[Expr]) -> StepPredicate:
         """Whether all of the expressions are true of a state and its successor."""
         return cast(StepPredicate, self._predicate("s, t", exprs))
+
+    def compiled(self, exprs: Iterable[Expr], env: Mapping[str, int]) -> Callable[[State], tuple[Value, ...]]:
+        """The values of some expressions in a state; IndexError where one has none."""
+        texts = [self._emitter.expression(expr, env).text for expr in exprs]
+        source = f"def values(s):\n    return ({''.join(text + ', ' for text in texts)})\n"
+        return cast("Callable[[State], tuple[Value, ...]]", self._run(source)["values"])
 
     def explain(self, state: State) -> None:
         """Raise the UndefinedRead that made `successors` fail with an IndexError in this state."""

@@ -133,6 +133,7 @@ class CheckResult:
     seed: int | None = None
     strategy: str = "bfs"
     notes: tuple[str, ...] = ()  # what else a reader should know of the run
+    unbounded: tuple[str, ...] = ()  # the sorts that a proof is to be for any size of
 
     @property
     def exit_code(self) -> ExitCode:

@@ -18,6 +18,7 @@ from checker.core.compile import Program as Reference
 from checker.core.compile import compile_instance
 from checker.core.instance import Instance, State
 from checker.core.layers import Goal, fewest_switches
+from checker.core.memory.weak import is_weak
 from checker.core.path import Path as Way
 from checker.core.resources import peak_memory
 from checker.core.system import Property, PropertyKind
@@ -80,6 +81,8 @@ def prepare_native(
     instance: Instance, properties: Iterable[Property], *, symmetry: bool = True, por: bool = False
 ) -> Prepared:
     """Begin to make what `explore_native` needs for the same question; raises what that raises before it runs."""
+    if is_weak(instance):
+        raise Unsupported("the native engine has no weak memory model")
     initial = tuple(semantics.initial_states(instance))
     if not initial:
         raise Unsupported("there is no initial state")

@@ -21,6 +21,10 @@ class Clause:
     distinct: bool = True
     name: str = ""
 
+    def __hash__(self) -> int:
+        # most clauses differ in where threads are; a deep hash each time took longer than the solver
+        return hash((self.vars, self.name, len(self.never), *(f.locations for f in self.never if isinstance(f, y.At))))
+
     def variables(self) -> frozenset[str]:
         """The state variables that it speaks of; control variables among them."""
         parts = [part for fact in self.never for part in fold.walk(fact)]

@@ -27,6 +27,7 @@ from checker.prove.start import first
 from checker.records import dataclass
 
 _STATES: Final = 3_000  # of each sample
+_NO_COMPANION: Final = (y.Storage.GHOST, y.Storage.LOCAL, y.Storage.CONTROL)
 _MILLISECONDS: Final = 1_500  # for one step of the search for few holders
 
 Question = tuple[list[y.Param], list[y.Expr]]
@@ -96,9 +97,8 @@ def _features(protocol: Protocol, counter: y.Var) -> list[_Feature]:
     for var in protocol.system.vars:
         if var.index == (sort,) and isinstance(var.type, y.Bool):
             features.append(_Feature(var.name, (), ((var.name, "true"),)))
-        if var.index == (sort,) and isinstance(var.type, y.Int) and var.name != counter.name:
-            if var.name in protocol.unbounded:
-                features.append(_Feature(var.name, (), ((var.name, "positive"),)))
+        if var.index == (sort,) and var.name in protocol.unbounded and var.name != counter.name:
+            features.append(_Feature(var.name, (), ((var.name, "positive"),)))
         if not (isinstance(var.type, y.Elem) and var.type.sort == sort):
             continue
         is_object = (var.name, "object")
@@ -111,14 +111,11 @@ def _features(protocol: Protocol, counter: y.Var) -> list[_Feature]:
             continue
         features.append(_Feature(var.name, var.index, (is_object,)))
         for other in protocol.system.vars:
-            if other.index == var.index and other.name != var.name and other.storage not in (
-                y.Storage.GHOST, y.Storage.LOCAL, y.Storage.CONTROL,
-            ):  # fmt: skip
-                if isinstance(other.type, y.Elem) and other.type.optional:
-                    for what in ("null", "some"):
-                        features.append(
-                            _Feature(f"{var.name} {other.name} {what}", var.index, (is_object, (other.name, what)))
-                        )
+            alike = other.index == var.index and other.name != var.name and other.storage not in _NO_COMPANION
+            if alike and isinstance(other.type, y.Elem) and other.type.optional:
+                for what in ("null", "some"):
+                    facts = (is_object, (other.name, what))
+                    features.append(_Feature(f"{var.name} {other.name} {what}", var.index, facts))
     return features
 
 
@@ -175,7 +172,6 @@ def _counts(
 def _equation(
     protocol: Protocol, counter: y.Var, samples: Sequence[tuple[Instance, Sequence[State]]]
 ) -> Equation | None:
-    (sort,) = counter.index
     for combined in (False, True):
         features = [f for f in _features(protocol, counter) if combined or len(f.facts) == 1]
         found = _fitted(protocol, counter, features, samples)
@@ -308,8 +304,20 @@ def axioms(equation: Equation) -> Iterator[Clause]:
 # -- proving
 
 
+def _apart(equation: Equation) -> Equation:
+    """The equation with variables that no rule has."""
+    subject = y.Param(f"{equation.object.name}'", equation.object.sort)
+    holders = []
+    for holder in equation.holders:
+        renamed = {p.name: y.Param(f"{p.name}'", p.sort) for p in holder.index}
+        every = {**renamed, equation.object.name: subject}
+        holders.append(Holder(tuple(renamed.values()), fold.substitute(holder.holds, every)))
+    return Equation(equation.var, subject, tuple(holders))
+
+
 def initially(protocol: Protocol, equation: Equation) -> Iterator[Question]:
     """How the equation could be wrong at first: a counted holder too many, or another number without one."""
+    equation = _apart(equation)
     limits = [first(protocol, e) for e in protocol.system.initial]
     for setup in protocol.setups or (None,):
         guard = [first(protocol, g) for g in setup.guard] if setup is not None else []
@@ -332,6 +340,7 @@ def initially(protocol: Protocol, equation: Equation) -> Iterator[Question]:
 
 def kept_by(equation: Equation, rule: Rule) -> Iterator[Question]:
     """How a rule could change the two sides differently."""
+    equation = _apart(equation)
     counter = equation.counter()
     change: y.Expr = fold.int_lit(0)
     for holder in equation.holders:

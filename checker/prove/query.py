@@ -20,8 +20,12 @@ from checker.prove.clauses import Clause
 from checker.prove.protocol import Protocol
 from checker.prove.structure import Structure, compiled
 from checker.records import dataclass
+from checker.symbolic.terms import both, either, implied, negated, same_truth
 
 _ROUNDS: Final = 400  # after so many models the question counts as open
+Application = tuple[str, tuple[Any, ...], Any]
+"""A variable, the terms that are its index, and the term that is its value there."""
+
 _AT_ONCE: Final = 6  # instances of one clause that are added for one model
 
 
@@ -61,7 +65,8 @@ class Vocabulary:
             if self.statics[name]:
                 self.facts.append(z3.Distinct(null, *self.statics[name]))
         self.functions = {v.name: self._function(v) for v in protocol.system.vars}
-        self.fresh = count()
+        self.made: dict[tuple[Clause, tuple[int, ...]], tuple[Any, tuple[Application, ...]]] = {}
+        self.at: dict[tuple[int, frozenset[int]], tuple[Any, Any]] = {}
         self._universals: dict[Clause, Universal] = {}
 
     def universal(self, clause: Clause) -> Universal:
@@ -128,12 +133,14 @@ class Query:
         self.solver = z3.SimpleSolver()
         self.solver.set("timeout", milliseconds)
         self.solver.add(*words.facts)
-        self.applied: dict[int, tuple[str, tuple[Any, ...], Any]] = {}
+        self.applied: dict[int, Application] = {}
         self.elements: dict[str, dict[int, Any]] = {name: {} for name in words.sorts}
         self.universals: list[Universal] = []
         self.used: set[Clause] = set()
         self.instances = 0
         self.env: dict[str, Any] = {}
+        self._fresh = count()
+        self._recorded: list[Application] | None = None
         self._done: set[tuple[int, tuple[int, ...]]] = set()
         for name, constants in words.statics.items():
             for constant in constants:
@@ -157,7 +164,7 @@ class Query:
     # -- terms
 
     def _skolem(self, name: str, sort: str) -> Any:
-        constant = z3.Const(f"{name}!{next(self.words.fresh)}", self.words.sorts[sort])
+        constant = z3.Const(f"{name}!{next(self._fresh)}", self.words.sorts[sort])
         self.solver.add(constant != self.words.nulls[sort])
         self._meet(sort, constant)
         return constant
@@ -170,7 +177,7 @@ class Query:
         match expr:
             case y.Lit(value=value, type=type_):
                 if isinstance(type_, y.Bool):
-                    return z3.BoolVal(bool(value))
+                    return bool(value)
                 if isinstance(type_, y.Enum):
                     return self.words.values[type_.name][int(value)]  # type: ignore[arg-type]
                 return self.words.values[kind][int(value)] if kind else z3.IntVal(value)  # type: ignore[arg-type]
@@ -183,7 +190,10 @@ class Query:
             case y.Read(var=var, index=index):
                 return self._apply(var, tuple(self.value(i, env) for i in index))
             case y.Op(op="ite", args=(condition, then, otherwise)):
-                return z3.If(self.truth(condition, env, None), self.value(then, env), self.value(otherwise, env))
+                chosen = self.truth(condition, env, None)
+                if isinstance(chosen, bool):
+                    return self.value(then if chosen else otherwise, env, kind)
+                return z3.If(chosen, self.value(then, env, kind), self.value(otherwise, env, kind))
             case y.Op(op="add", args=(a, b)):
                 return self.value(a, env) + self.value(b, env)
             case y.Op(op="sub", args=(a, b)):
@@ -196,64 +206,68 @@ class Query:
                 return self.truth(expr, env, None)
 
     def _apply(self, var: str, args: tuple[Any, ...]) -> Any:
-        function = self.words.functions[var]
-        term = function(*args) if args else function()
+        application = var, args, _applied(self.words.functions[var], args)
+        if self._recorded is not None:
+            self._recorded.append(application)
+        self._register(application)
+        return application[2]
+
+    def _register(self, application: Application) -> None:
+        """Note a term that occurs, and what its type says of it."""
+        var, args, term = application
         ident = term.get_id()
         if ident not in self.applied:
-            self.applied[ident] = var, args, term
+            self.applied[ident] = application
             declared = self.protocol.vars[var]
             if isinstance(declared.type, y.Elem):
                 self._meet(declared.type.sort, term)
             self._typed(declared, args, term)
-        return term
 
     def _typed(self, var: y.Var, args: tuple[Any, ...], term: Any) -> None:
         """What the type of a variable says of a value."""
-        absent = [a == self.words.nulls[s] for a, s in zip(args, var.index, strict=True) if not _is_skolem(a)]
+        absent = [_equal(a, self.words.nulls[s]) for a, s in zip(args, var.index, strict=True) if not _is_skolem(a)]
         facts: list[Any] = []
         if isinstance(var.type, y.Elem) and not var.type.optional:
-            facts.append(term != self.words.nulls[var.type.sort])
+            facts.append(negated(_equal(term, self.words.nulls[var.type.sort])))
         elif isinstance(var.type, y.Int) and self.words.kind(var) is None and var.name not in self.protocol.unbounded:
             facts += [term >= var.type.lo, term <= var.type.hi]
         for fact in facts:
-            self.solver.add(z3.Or(*absent, fact) if absent else fact)
+            self.solver.add(either([*absent, fact]))
 
     # -- formulas
 
     def truth(self, expr: y.Expr, env: Mapping[str, Any], positive: bool | None) -> Any:
         """The Z3 formula of an expression that is asserted (`positive`), denied, or both (None)."""
         if positive is None and any(isinstance(e, y.Quant) and e.kind != "count" for e in fold.walk(expr)):
-            name = z3.Bool(f"both!{next(self.words.fresh)}")
-            self.solver.add(z3.Implies(name, self.truth(expr, env, True)))
-            self.solver.add(z3.Implies(z3.Not(name), z3.Not(self.truth(expr, env, False))))
+            name = z3.Bool(f"both!{next(self._fresh)}")
+            self.solver.add(implied(name, self.truth(expr, env, True)))
+            self.solver.add(implied(negated(name), negated(self.truth(expr, env, False))))
             return name
         match expr:
             case y.Lit(value=value):
-                return z3.BoolVal(bool(value))
+                return bool(value)
             case y.Read(var=var, index=index):
                 return self._apply(var, tuple(self.value(i, env) for i in index))
             case y.At(thread=thread, index=index, locations=locations):
                 pc = self.protocol.threads[thread].pc
-                term = self._apply(pc, tuple(self.value(i, env) for i in index))
-                values = self.words.values[pc]
-                if 2 * len(locations) > len(values):
-                    return z3.And(*(term != v for n, v in enumerate(values) if n not in locations))
-                return z3.Or(*(term == values[n] for n in sorted(locations)))
+                return self._at(self._apply(pc, tuple(self.value(i, env) for i in index)), pc, locations)
             case y.Op(op="and", args=args):
-                return z3.And(*(self.truth(a, env, positive) for a in args))
+                return both(self.truth(a, env, positive) for a in args)
             case y.Op(op="or", args=args):
-                return z3.Or(*(self.truth(a, env, positive) for a in args))
+                return either(self.truth(a, env, positive) for a in args)
             case y.Op(op="not", args=(a,)):
-                return z3.Not(self.truth(a, env, None if positive is None else not positive))
+                return negated(self.truth(a, env, None if positive is None else not positive))
             case y.Op(op="implies", args=(a, b)):
                 opposite = None if positive is None else not positive
-                return z3.Implies(self.truth(a, env, opposite), self.truth(b, env, positive))
+                return implied(self.truth(a, env, opposite), self.truth(b, env, positive))
             case y.Op(op="ite", args=(a, b, c)):
-                return z3.If(self.truth(a, env, None), self.truth(b, env, positive), self.truth(c, env, positive))
+                condition = self.truth(a, env, None)
+                then, otherwise = self.truth(b, env, positive), self.truth(c, env, positive)
+                return both((implied(condition, then), either((condition, otherwise))))
             case y.Op(op="eq" | "ne" as op, args=(a, b)):
                 kind = self._kind(a) or self._kind(b)
-                same = self.value(a, env, kind) == self.value(b, env, kind)
-                return same if op == "eq" else z3.Not(same)
+                same = _equal(self.value(a, env, kind), self.value(b, env, kind))
+                return same if op == "eq" else negated(same)
             case y.Op(op="lt" | "le" | "gt" | "ge" as op, args=(a, b)):
                 left, right = self.value(a, env), self.value(b, env)
                 return {"lt": left < right, "le": left <= right, "gt": left > right, "ge": left >= right}[op]
@@ -266,15 +280,26 @@ class Query:
             case _:
                 raise NotImplementedError(expr)
 
+    def _at(self, term: Any, pc: str, locations: frozenset[int]) -> Any:
+        mark = term.get_id(), locations
+        if mark not in self.words.at:
+            values = self.words.values[pc]
+            if 2 * len(locations) > len(values):
+                made = both(negated(_equal(term, v)) for n, v in enumerate(values) if n not in locations)
+            else:
+                made = either(_equal(term, values[n]) for n in sorted(locations))
+            self.words.at[mark] = made, term
+        return self.words.at[mark][0]
+
     def _universal(self, quant: y.Quant, env: Mapping[str, Any], positive: bool) -> Any:
         """A name for what holds for all elements, where it is asserted; for its negation where it is denied."""
-        when = z3.Bool(f"all!{next(self.words.fresh)}")
+        when = z3.Bool(f"all!{next(self._fresh)}")
         body = quant.body if positive else fold.not_(quant.body)
         needed = fold.free_params(body) - {quant.name}
         test = compiled(body, self.protocol, (*sorted(needed), quant.name))
         bound = {n: env[n] for n in sorted(needed)}
         self.universals.append(Universal((y.Param(quant.name, quant.sort),), body, bound, test, when))
-        return when if positive else z3.Not(when)
+        return when if positive else negated(when)
 
     def _kind(self, expr: y.Expr) -> str | None:
         return expr.var if isinstance(expr, y.Read) and expr.var in self.protocol.by_pc else None
@@ -378,17 +403,33 @@ class Query:
 
     def _instantiate(self, universal: Universal, env: Mapping[str, Any]) -> None:
         self.instances += 1
+        clause = universal.clause
+        if clause is None or any(isinstance(e, y.Quant) for e in fold.walk(universal.body)):
+            self.solver.add(self._instance(universal, env))
+        else:
+            mark = clause, tuple(env[v.name].get_id() for v in universal.vars)
+            if mark not in self.words.made:
+                self._recorded = []
+                made = self._instance(universal, env)
+                self.words.made[mark] = made, tuple(self._recorded)
+                self._recorded = None
+            formula, applications = self.words.made[mark]
+            for application in applications:
+                self._register(application)
+            self.solver.add(formula)
+        if clause is not None:
+            self.used.add(clause)
+
+    def _instance(self, universal: Universal, env: Mapping[str, Any]) -> Any:
         instance = self.truth(universal.body, env, True)
         unless = []
         if universal.distinct:
             for n, a in enumerate(universal.vars):
-                unless += [env[a.name] == env[b.name] for b in universal.vars[:n] if a.sort == b.sort]
-        unless += [env[v.name] == self.words.nulls[v.sort] for v in universal.vars if not _is_skolem(env[v.name])]
+                unless += [_equal(env[a.name], env[b.name]) for b in universal.vars[:n] if a.sort == b.sort]
+        unless += [_equal(env[v.name], self.words.nulls[v.sort]) for v in universal.vars if not _is_skolem(env[v.name])]
         if universal.when is not None:
-            unless.append(z3.Not(universal.when))
-        self.solver.add(z3.Or(*unless, instance) if unless else instance)
-        if universal.clause is not None:
-            self.used.add(universal.clause)
+            unless.append(negated(universal.when))
+        return either([*unless, instance])
 
 
 def _assignments(universal: Universal, structure: Structure) -> Iterator[tuple[int, ...]]:
@@ -402,6 +443,26 @@ def _assignments(universal: Universal, structure: Structure) -> Iterator[tuple[i
         ):
             continue
         yield chosen
+
+
+def _equal(a: Any, b: Any) -> Any:
+    """Equality of two terms of one sort; Z3's own wrapper takes ten times as long."""
+    if isinstance(a, bool) or isinstance(b, bool) or z3.is_bool(a):
+        return same_truth(a, b)
+    if a.get_id() == b.get_id():
+        return True
+    context = z3.main_ctx()
+    return z3.BoolRef(z3.Z3_mk_eq(context.ref(), a.as_ast(), b.as_ast()), context)
+
+
+def _applied(function: Any, args: tuple[Any, ...]) -> Any:
+    """A function applied to terms of its sorts."""
+    if not args:
+        return function()
+    context = z3.main_ctx()
+    array = (z3.Ast * len(args))(*(a.as_ast() for a in args))
+    made = z3.Z3_mk_app(context.ref(), function.ast, len(args), array)
+    return z3.z3._to_expr_ref(made, context)
 
 
 def _is_skolem(term: Any) -> bool:

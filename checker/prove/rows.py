@@ -31,6 +31,7 @@ _CUTS: Final = (0, 1)  # of numbers it is asked whether they are above these
 _WIDEST: Final = 3
 _EXPECTED: Final = 3.0  # a clause is believed if, by chance, 2 to this power rows would contradict it
 _HEAD: Final = (1 << 1500) - 1
+_RARE: Final = 22  # facts that go into sets of four
 _TRIED: Final = 12  # candidates that are widened before the best is taken
 _WIDE: Final = 9_000  # states of a sample that are looked at for shapes of so many variables
 
@@ -145,7 +146,7 @@ class Rows:
 
     def code(self, table: Table, column: Column, chosen: tuple[int, ...]) -> Codes:
         """How values of a column are told apart."""
-        sort = table.shape[column.index[0]]
+        sort = "" if column.var else table.shape[column.index[0]]
         codes: dict[int, int] = {}
         if column.var:
             type_ = self.protocol.vars[column.var].type
@@ -253,7 +254,7 @@ class Rows:
         nothing to do with each other, the better.  What the counterexample needs comes before what it leaves open.
         """
         banned = set(avoid)
-        for sizes, least in (((1, 2, 3), _EXPECTED), ((1, 2, 3), 0.0), ((4,), 0.0), ((1, 2, 3), -99.0)):
+        for sizes, least in (((1, 2, 3), _EXPECTED), ((1, 2, 3), 0.0), ((4,), 0.0), ((1, 2, 3), -99.0), ((4,), -99.0)):
             for wide in (False, True):
                 for known in (True, False):
                     candidates = [
@@ -278,13 +279,13 @@ class Rows:
             return
         every = (1 << len(table.rows)) - 1
         for chosen in injections(shape, {s: structure.elements(s) for s in shape}):
-            facts = [f for f in self.facts(shape, structure, chosen) if f.known or not known]
+            facts = [f for f in self.facts(shape, structure, chosen) if (f.known or not known) and f.mask != every]
             if not known and all(f.known for f in facts):
                 continue  # that was tried
             # where a thread is will be widened, so it counts as likely
             facts.sort(key=lambda f: 0.0 if f.column.var in self.protocol.by_pc else -f.likely)
-            if sizes == (4,):
-                facts = facts[:22]
+            if sizes == (4,):  # the rare ones are the most telling
+                facts = sorted(sorted(facts, key=lambda f: f.likely)[:_RARE], key=lambda f: -f.likely)
             for size in sizes:
                 for found in _empty(facts, size, every):
                     if len({name for f in found for name in f.params}) == len(shape):

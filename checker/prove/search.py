@@ -66,7 +66,7 @@ class Found:
     stuck: list[Stuck]
     progress: Progress
     seconds: float
-    dead: list[Clause] = field(default_factory=list)
+    equations: list[Equation] = field(default_factory=list)
     limit: bool = False
 
 
@@ -90,14 +90,12 @@ class Strengthening:
         self.deadline = None if seconds is None else time.monotonic() + seconds
         self.say = say or (lambda text: None)
 
-    def run(self, properties: list[Clause]) -> Found:
-        """Prove that no fault can happen and no property is violated."""
+    def run(self, properties: list[Clause], faults: list[Rule]) -> Found:
+        """Prove that no property is violated and that none of the faults can happen."""
         started = time.monotonic()
         for equation in holders.learn(self.protocol, self.rows.samples):
             self.suppose(equation)
-        for rule in self.protocol.rules:
-            if rule.fault is not None:
-                self.todo.append(Obligation(None, rule))
+        self.todo.extend(Obligation(None, rule) for rule in faults)
         for prop in properties:
             self.add(prop)
         limit = False
@@ -107,7 +105,7 @@ class Strengthening:
                 break
             self.meet(self.todo.popleft())
         stuck = [Stuck(o, c) for o, c in self.stuck.items()]
-        return Found(self.clauses, stuck, self.progress, time.monotonic() - started, self.dead, limit)
+        return Found(self.clauses, stuck, self.progress, time.monotonic() - started, self.equations, limit)
 
     def add(self, clause: Clause) -> None:
         """One more clause to prove."""
@@ -146,6 +144,7 @@ class Strengthening:
                 learned = None if initial or found.open else self.rows.learn(found.structure, self.dead)
                 if learned is None:
                     self.stuck[obligation] = found
+                    self.say(f"stuck: {obligation.text(self.protocol.system)}: {dict(found.structure.tables)}")
                     if obligation.equation is not None:
                         self.drop(obligation.equation)
                     elif obligation.clause is not None:
@@ -197,6 +196,22 @@ class Strengthening:
         gone = {clause for clause, of in self.axioms.items() if of == equation}
         self.axioms = {clause: of for clause, of in self.axioms.items() if of != equation}
         self._reopen(gone)
+
+    def needed(self, properties: list[Clause], faults: list[Rule]) -> frozenset[Clause]:
+        """The clauses that the proof rests on, by what was used for each obligation."""
+        by_clause: dict[Clause | Equation | None, set[Clause]] = {}
+        for obligation, used in self.kept.items():
+            by_clause.setdefault(obligation.clause or obligation.equation, set()).update(used)
+        reached: set[Clause | Equation | None] = set()
+        waiting: list[Clause | Equation | None] = [None, *properties, *self.equations]
+        while waiting:
+            item = waiting.pop()
+            if item in reached:
+                continue
+            reached.add(item)
+            for clause in by_clause.get(item, ()):
+                waiting.append(self.axioms.get(clause, clause))
+        return frozenset(c for c in self.clauses if c in reached)
 
     def _reopen(self, gone: set[Clause]) -> None:
         for obligation, used in list(self.kept.items()):

@@ -76,6 +76,9 @@ def verdict_sentence(result: CheckResult) -> str:
         if found := by_outcome[outcome]:
             names = ", ".join(v.property.name for v in found)
             return f"{_finding_word(outcome)}: {names} ({size})"
+    if result.unbounded:
+        unknown = not result.verdicts or by_outcome[Outcome.UNKNOWN] or not result.statistics.complete
+        return f"{'not proved' if unknown else 'proved'} for any number of {', '.join(result.unbounded)}"
     if not result.verdicts:
         return f"nothing was asked ({size})"
     if result.statistics.complete and not by_outcome[Outcome.UNKNOWN] and not by_outcome[Outcome.HOLDS_TO]:

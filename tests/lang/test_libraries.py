@@ -200,12 +200,19 @@ def test_settings_of_a_check(load: Load) -> None:
     assert (plan.memory_model, plan.unsupported) == ("sc", "")
 
 
-def test_what_this_version_has_no_engine_for(load: Load) -> None:
-    assert "weak memory" in plan_of(load, "{ memory = weak; } expect pass").unsupported
-    assert not plan_of(load, "{ memory = tso; } expect pass").unsupported
-    assert "any number" in plan_of(load, "{ CPU = any; } expect proved").unsupported
-    assert "any number" in plan_of(load, "expect proved").unsupported
-    assert not plan_of(load, "{ memory = weak; } expect pass", Overrides(memory_model="sc")).unsupported
+def test_the_memory_model_and_its_bounds(load: Load) -> None:
+    weak = plan_of(load, "{ memory = weak; history = 3; } expect pass states 30")
+    assert (weak.memory_model, weak.history, weak.store_buffer, weak.expectation.states) == ("weak", 3, 2, 30)
+    tso = plan_of(load, "{ memory = tso; store_buffer = 3; } expect pass")
+    assert (tso.memory_model, tso.store_buffer, tso.history) == ("tso", 3, 2)
+    again = plan_of(load, "{ memory = weak; } expect pass states 30", Overrides(memory_model="sc"))
+    assert (again.memory_model, again.expectation.states) == ("sc", None)
+    assert plan_of(load, "{ memory = weak; } expect pass", Overrides(history=0)).history == 0
+
+
+def test_any_number(load: Load) -> None:
+    assert plan_of(load, "{ CPU = any; } expect proved").unbounded == {"CPU"}
+    assert not plan_of(load, "{ CPU = any; } expect proved", Overrides(sizes={"CPU": "2"})).unbounded
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from checker.core.instance import Instance
+from checker.core.memory.weak import is_weak
 from checker.core.system import Property
 from checker.lang.names import load_model
 from checker.lang.parser import Parser
@@ -46,4 +47,6 @@ def question(path: Path, check: str) -> tuple[Instance, tuple[Property, ...]]:
     if plan.unsupported:
         pytest.skip(plan.unsupported)
     instance = make_instance(model, plan)
+    if is_weak(instance):
+        pytest.skip("only the explorer has the weak memory model")
     return instance, instance.system.properties

@@ -11,8 +11,9 @@ memory.  The steps are rewritten:
   from an interrupt wait until the buffer is empty, and write to memory;
 * hardware agents and properties look at memory alone.
 
-The stores of one step are one entry, and become visible together.  What changes many elements at
-once, or a sequence, has no counterpart in one instruction; it waits for an empty buffer too.
+The stores of one step are one entry, and become visible together.  A step that reads memory and
+writes it is indivisible, so it waits for an empty buffer.  So does what changes many elements at
+once, or a sequence: it has no counterpart in one instruction.
 The fields that `alloc` gives a value are written to memory at once: nobody else has a pointer yet.
 """
 
@@ -24,6 +25,7 @@ from typing import Final
 
 from checker.core import system as y
 from checker.core.memory.buffers import Layout, Owner, Stored
+from checker.core.memory.places import Place, Places
 from checker.records import dataclass
 
 DEPTH: Final = 2
@@ -50,6 +52,7 @@ class _Sorted:
 class _Rewriter:
     def __init__(self, system: y.System, depth: int) -> None:
         self._system = system
+        self._places = Places(system)
         self._vars = {v.name: v for v in system.vars}
         self._threads = {t.name: t for t in system.threads}
         self._sorted = [self._sort(a) for a in system.actions]
@@ -113,6 +116,9 @@ class _Rewriter:
 
     def _waits(self, action: y.Action) -> bool:
         """Whether the step can be taken with an empty buffer only."""
+        read, written = self._locations(action, "read"), self._locations(action, "write")
+        if read and written:
+            return True  # indivisible, as an atomic block is
         kinds = {m.kind if isinstance(m, y.Access) else m.name for m in action.memory}
         if kinds & {"rmw", "smp_mb"}:
             return True
@@ -123,6 +129,9 @@ class _Rewriter:
             return True
         enters = thread.kind in _CONTEXTS and action.at == thread.start
         return not enters and any(self._vars[u.var].storage is y.Storage.MACHINE for u in action.updates)
+
+    def _locations(self, action: y.Action, kind: str) -> list[Place]:
+        return self._places.of(m for m in action.memory if isinstance(m, y.Access) and m.kind == kind)
 
     def _in_memory(self, update: y.Update) -> bool:
         return self._vars[update.var].storage is y.Storage.MEMORY and not update.var.endswith(".live")

@@ -208,6 +208,12 @@ class Work:
         self.barriers = change(self.barriers)
         self.agents = [Agent(*(go(view) for view in a)) for a in self.agents]  # type: ignore[arg-type]
 
+    def _mentions(self, locations: frozenset[int]) -> bool:
+        """Whether some view says anything of some locations."""
+        views = {self.barriers, *(v for a in self.agents for v in a if v is not None)}
+        views.update(v for messages in self.messages for m in messages for v in (m.cf, m.fv, m.ownv) if v is not None)
+        return any(view[n] for view in views for n in locations)
+
     # -- the canonical form
 
     def tidy(self, history: int | None, needs: Callable[[int], frozenset[int]]) -> bool:
@@ -232,7 +238,7 @@ class Work:
         if any(lows):
             self._map(lambda view: tuple(max(i - low, 0) for i, low in zip(view, lows, strict=True)))
         gone = frozenset(range(count)) - frozenset().union(*wanted)
-        if gone:
+        if gone and self._mentions(gone):
             self._map(lambda view: tuple(0 if n in gone else i for n, i in enumerate(view)))
         for number, need in enumerate(wanted):
             a = self.agents[number]

@@ -39,6 +39,9 @@ class _Use(NamedTuple):
     order: str = "once"
 
 
+_Index = Callable[[State], tuple[Value, ...]]
+
+
 class Move(NamedTuple):
     """A transition, and what there is to say of the value that it read."""
 
@@ -69,10 +72,13 @@ class WeakProgram(Program):
         self._on_cpu = {a.thread for a in instance.system.actions if a.cpu is not None}
         self._agents: dict[tuple[str, tuple[int, ...]], int] = {}
         self._agent_of: list[int] = [self._agent(n) for n in range(len(self.rules))]
+        self._indices = [self._compiled_indices(n) for n in range(len(self.rules))]
         self._uses = [self._use(n, None) if self._is_fixed(n) else None for n in range(len(self.rules))]
         self._syncs = [self._synchronises(rule.action) for rule in self.rules]
         self._barriers = [self._is_barrier(rule.action) for rule in self.rules]
         self._reading = self._by_location()
+        self._controls = [n for n, (var, _) in enumerate(instance.slots) if var.storage is Storage.CONTROL]
+        self._needs_at: dict[tuple[Value, ...], dict[int, frozenset[int]]] = {}
         self._needed = {t.name: self._accessed(t.name) for t in instance.system.threads}
 
     def _add(self, slot: int, var: Var, index: tuple[int, ...]) -> None:
@@ -115,14 +121,12 @@ class WeakProgram(Program):
         lives = [u for u in action.updates if u.var.endswith(".live")]
         if lives:
             return _Use("freed" if any(u.value == FALSE for u in lives) else "born")
-        env = semantics.environment(action, rule.choice)
         found: dict[int, list[Access]] = {}
-        for access in action.memory:
-            if isinstance(access, Access):
-                location = self._location(access, state, env)
-                if location is None:
-                    return _Use("many")
-                found.setdefault(location, []).append(access)
+        for access, index_of in self._indices[number]:
+            location = self._location(access, index_of, state)
+            if location is None:
+                return _Use("many")
+            found.setdefault(location, []).append(access)
         if len(found) != 1:
             return _Use("many" if found else "none")
         ((location, accesses),) = found.items()
@@ -131,21 +135,30 @@ class WeakProgram(Program):
         mode: Mode = "read" if kinds == {"read"} else "write" if kinds == {"write"} else "rmw"
         return _Use(mode, location, order)
 
-    def _location(self, access: Access, state: State | None, env: dict[str, int]) -> int | None:
-        """The number of a location; None where which one it is depends on what is bound inside the step."""
-        own = []
-        for part in self._places.own(access.var, access.index):
+    def _compiled_indices(self, number: int) -> tuple[tuple[Access, _Index | None], ...]:
+        """The accesses of a step, and what gives the index of each: None where it depends on what is bound inside."""
+        rule = self.rules[number]
+        env = semantics.environment(rule.action, rule.choice)
+        return tuple((a, self._index(a, env)) for a in rule.action.memory if isinstance(a, Access))
+
+    def _index(self, access: Access, env: dict[str, int]) -> _Index | None:
+        own = self._places.own(access.var, access.index)
+        for part in own:
             if not fold.free_params(part) <= env.keys():
                 return None
             if any(is_location(self._vars[v]) for v in fold.variables(part)):
                 return None
-            try:
-                value = semantics.evaluate(self.instance, part, state or (), env)
-            except semantics.UndefinedRead:
-                return None
-            assert not isinstance(value, tuple)
-            own.append(int(value))
-        return self._number.get((self._places.declaration(access.var), tuple(own)))
+        return self.compiled(own, env)
+
+    def _location(self, access: Access, index_of: _Index | None, state: State | None) -> int | None:
+        """The number of a location; None where which one it is cannot be told before the step is made."""
+        if index_of is None:
+            return None
+        try:
+            index = index_of(state or ())
+        except IndexError:
+            return None
+        return self._number.get((self._places.declaration(access.var), cast(tuple[int, ...], index)))
 
     def _synchronises(self, action: Action) -> bool:
         """Whether a step waits for what others change without memory: requests, or what stands for a lock."""
@@ -341,6 +354,12 @@ class WeakProgram(Program):
 
     def _needs(self, base: State) -> Callable[[int], frozenset[int]]:
         """The locations that an agent may still access."""
+        places = tuple(base[slot] for slot in self._controls)
+        if places not in self._needs_at:
+            self._needs_at[places] = self._needs_now(base)
+        return self._needs_at[places].__getitem__
+
+    def _needs_now(self, base: State) -> dict[int, frozenset[int]]:
         declared: dict[int, set[str]] = {number: set() for number in self._agents.values()}
         for thread in self.instance.system.threads:
             accessed = self._needed[thread.name]
@@ -351,11 +370,10 @@ class WeakProgram(Program):
                     anywhere = thread.index[:1] != ("CPU",)
                     if (owner, whose) == (thread.name, index) or (here and (anywhere or index[0] == whose[0])):
                         declared[number] |= accessed[at]
-        needs = {
+        return {
             number: frozenset(n for n, name in enumerate(("", *self._declared), start=-1) if name in names)
             for number, names in declared.items()
         }
-        return lambda agent: needs[agent]
 
     # -- what is said
 
