@@ -219,7 +219,7 @@ def _induct(options: argparse.Namespace) -> ExitCode:
 def _litmus(options: argparse.Namespace) -> ExitCode:
     from checker.litmus.parse import parse  # models do not need them
     from checker.litmus.run import Result, run
-    from checker.litmus.text import litmus_record, render_litmus, render_summary
+    from checker.report.litmustext import litmus_record, render_litmus, render_summary
 
     results: list[Result] = []
     records: list[Json] = []
