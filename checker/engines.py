@@ -29,8 +29,8 @@ the explorer again where that cannot do what is asked.  `smt` is bounded search 
 SMALL: Final = 20_000
 """States that the explorer visits before the native engine is asked: they take about as long as compiling."""
 
-_TINY: Final = 2000
-"""States that the explorer visits before a compiler is started at all."""
+_TINY: Final = 5000
+"""States that the explorer visits before a compiler is started beside it."""
 
 _REMEMBERED: Final = 2000
 """Large checks that are remembered."""
@@ -111,7 +111,7 @@ def _small(
 ) -> Exploration | Prepared | None:
     """What the explorer says, if it needs few states for it; that it does not is remembered for the next time.
 
-    While it is at it the native engine is compiled, unless very few states are enough.
+    While it is at it the native engine is compiled, if a core is free and not very few states are enough.
     """
     question = repr((SMALL, instance.system, sorted(instance.sizes.items()), [p.name for p in properties], stop_on))
     large = f"large-{key(question)}"
@@ -119,7 +119,7 @@ def _small(
         return None
     most = SMALL if run.limits.states is None else min(SMALL, run.limits.states)
     prepared = None
-    for few in sorted({min(_TINY, most), most}):
+    for few in sorted({min(_TINY, most), most}) if run.threads > 1 else [most]:
         try:
             found = explore(instance, properties, replace(run.limits, states=few), stop_on=stop_on, events=events)
         except BaseException:

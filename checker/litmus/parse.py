@@ -65,8 +65,10 @@ class _Parser:
         if len(head) < 2 or head[0] != "C":
             raise self._wrong("a litmus test begins with C and its name")
         self._name = head[1]
-        if rest.lstrip().startswith('"'):
-            rest = re.sub(r'^\s*"[^"]*"', "", rest)
+        start = rest.find("{")  # before it, diy writes how it made the test
+        if start < 0:
+            raise self._wrong("there is no '{' with the initial values behind the name")
+        rest = rest[start:]
         self._tokens = [m.group(m.lastindex or 0) for m in _TOKEN.finditer(rest)]
         self._at = 0
         self._notes: list[str] = []

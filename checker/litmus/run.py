@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
 from checker.core.memory.views import Memory, View, Work, initial, join
@@ -85,6 +86,7 @@ def run(litmus: Litmus, history: int | None = HISTORY, defer: int = DEFER, limit
 
 class _Run:
     def __init__(self, litmus: Litmus, history: int | None, defer: int, limit: int) -> None:
+        litmus = replace(litmus, threads=tuple(_sunk(thread) for thread in litmus.threads))
         self._litmus = litmus
         self._history = history
         self._defer = defer
@@ -410,6 +412,22 @@ def _written(instruction: Instruction) -> frozenset[str]:
             return frozenset({register})
         case _:
             return frozenset()
+
+
+def _sunk(thread: Thread) -> Thread:
+    """The thread with computations moved down to where their results are used: until then they hold nothing back."""
+    code, texts = list(thread.code), list(thread.texts)
+    targets = {i.target if isinstance(i, Jump) else i.otherwise for i in code if isinstance(i, Jump | Branch)}
+    for start in reversed(range(len(code))):
+        at = start
+        while isinstance(here := code[at], Assign) and at + 1 < len(code) and at + 1 not in targets:
+            after = code[at + 1]
+            touched = _written(after) | _sources(after)
+            if isinstance(after, Jump | Branch) or here.register in touched or _written(after) & _sources(here):
+                break
+            code[at : at + 2], texts[at : at + 2] = [after, here], [texts[at + 1], texts[at]]
+            at += 1
+    return Thread(tuple(code), tuple(texts), thread.registers)
 
 
 def _releases(instruction: Instruction) -> bool:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -42,6 +42,12 @@ _STEPS_LEVEL: Final = "-Og"
 
 _PATIENCE: Final = 300.0
 """Seconds after which a compiler is taken to hang."""
+
+USUAL_WORDS: Final = (1, 2, 3, 4)
+"""The sizes of state that most models have."""
+
+_ENTRIES: Final = 2000
+"""Programs that the cache keeps; when there are more, those that were not used for longest go."""
 
 _OLD_BUILD: Final = 3600.0
 """Seconds after which nobody is at work in a build folder any more."""
@@ -113,6 +119,32 @@ def build(
     return Building(sources, words, environ, flags).finish()
 
 
+def prepare_engines(sizes: Iterable[int] = USUAL_WORDS, environ: Mapping[str, str] = os.environ) -> None:
+    """Compile the engine's own files ahead of the first model, for states of so many words.
+
+    Raises NoCompiler, CompilerFailed and NoRoom.
+    """
+    compiler, folder = find_compiler(environ), _writable(cache_folder(environ))
+    try:
+        with contextlib.ExitStack() as stack:
+            jobs: list[tuple[_Job, Path, Path]] = []
+            for words in sizes:
+                common = _common(words, ())
+                engine = folder / f"engine-{_engine_key(compiler, common)}.o"
+                if _intact(engine):
+                    continue
+                work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix="build-")))
+                (work / "engine.c").write_text(_engine_text(), encoding="ascii")
+                job = _start(compiler, (*common, _ENGINE_LEVEL, "-c", "engine.c", "-o", "engine.o"), work)
+                stack.callback(_end, job)
+                jobs.append((job, work / "engine.o", engine))
+            for job, made, engine in jobs:
+                _finish(job)
+                _keep(made, engine)
+    except OSError as error:
+        raise NoRoom(error) from error
+
+
 class Building:
     """A program in the making, by processes of its own: until `finish` or `abandon` is called there is time for more.
 
@@ -158,8 +190,8 @@ class _Attempt:
     def __init__(
         self, compiler: Compiler, folder: Path, sources: tuple[str, ...], words: int, flags: tuple[str, ...]
     ) -> None:
-        common = (*FLAGS, *flags, f"-DLZ_WORDS={words}", f"-I{RUNTIME}")
-        engine_key = _key(compiler, common, _ENGINE_LEVEL, _engine_text(), _runtime_text())
+        common = _common(words, flags)
+        engine_key = _engine_key(compiler, common)
         self._program = folder / f"model-{_key(compiler, common, _SINGLE_LEVEL, _STEPS_LEVEL, engine_key, sources)}"
         self._engine = folder / f"engine-{engine_key}.o"
         self._compiler = compiler
@@ -167,6 +199,8 @@ class _Attempt:
         self._stack = contextlib.ExitStack()
         self._made = _intact(self._program)
         if self._made:
+            with contextlib.suppress(OSError):
+                os.utime(self._program, ns=(time.time_ns(), self._program.stat().st_mtime_ns))
             return
         _tidy(folder)
         with contextlib.ExitStack() as stack:
@@ -207,11 +241,32 @@ class _Attempt:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove what builds left behind that were killed."""
+    """Remove what builds left behind that were killed, and the programs that were not used for longest."""
     for left in folder.glob("build-*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _OLD_BUILD:
                 shutil.rmtree(left, ignore_errors=True)
+    programs = [path for path in folder.glob("model-*") if path.suffix != ".sum"]
+    if len(programs) > _ENTRIES:
+        for path in sorted(programs, key=_last_used)[: len(programs) - _ENTRIES // 2]:
+            with contextlib.suppress(OSError):
+                path.unlink()
+                _stamp(path).unlink()
+
+
+def _last_used(path: Path) -> float:
+    try:
+        return path.stat().st_atime
+    except OSError:  # somebody else has removed it
+        return 0.0
+
+
+def _common(words: int, flags: tuple[str, ...]) -> tuple[str, ...]:
+    return (*FLAGS, *flags, f"-DLZ_WORDS={words}", f"-I{RUNTIME}")
+
+
+def _engine_key(compiler: Compiler, common: tuple[str, ...]) -> str:
+    return _key(compiler, common, _ENGINE_LEVEL, _engine_text(), _runtime_text())
 
 
 def _key(compiler: Compiler, *parts: object) -> str:
@@ -319,3 +374,8 @@ def _end(job: _Job) -> None:
     if job.process.poll() is None:
         job.process.kill()
     job.process.communicate()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(NoCompiler, CompilerFailed, NoRoom):
+        prepare_engines()

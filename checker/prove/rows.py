@@ -31,9 +31,10 @@ _CUTS: Final = (0, 1)  # of numbers it is asked whether they are above these
 _WIDEST: Final = 3
 _EXPECTED: Final = 3.0  # a clause is believed if, by chance, 2 to this power rows would contradict it
 _HEAD: Final = (1 << 1500) - 1
+_SEEN: Final = 2.0  # two places are told apart from what was not sampled by so many rows, as a power of 2
 _RARE: Final = 22  # facts that go into sets of four
 _TRIED: Final = 12  # candidates that are widened before the best is taken
-_WIDE: Final = 9_000  # states of a sample that are looked at for shapes of so many variables
+_WIDE: Final = 14_000  # states of a sample that are looked at for shapes of so many variables
 
 Shape = tuple[str, ...]
 
@@ -296,6 +297,7 @@ class Rows:
         """The clause with as many locations and enum values as no row contradicts, and how believable it is."""
         every = (1 << len(table.rows)) - 1
         never = list(facts)
+        several = len({f.column.index for f in facts if f.column.var in self.protocol.by_pc}) > 1
         for place, fact in enumerate(facts):
             column = fact.column
             thread = self.protocol.by_pc.get(column.var)
@@ -309,6 +311,11 @@ class Rows:
             masks = table.by_code(table.columns.index(column))
             count = len(thread.locations) if thread is not None else len(type_.members)  # type: ignore[union-attr]
             free = [n for n in range(count) if not rest & masks.get(n, 0)]
+            if several:  # two threads at rare places have seldom been seen together, which means nothing
+                others = sum(f.likely for n, f in enumerate(facts) if n != place) + math.log2(len(table.rows))
+                free = [
+                    n for n in free if others + self._likely(table, masks, n) >= _SEEN or masks.get(n, 0) == fact.mask
+                ]
             if thread is not None:
                 assert isinstance(fact.expr, y.At)
                 wide: y.Expr = y.At(thread.name, fact.expr.index, frozenset(free))
@@ -325,7 +332,10 @@ class Rows:
         params = tuple(p for p in variables(table.shape) if p.name in needed)
         score = sum(math.log2((f.mask.bit_count() + 0.5) / len(table.rows)) for f in never)
         score += math.log2(len(table.rows)) - len(shown) - len(params)
-        return (score if len(shown) > 1 else 99.0), Clause(params, shown)
+        return (score - 3 * several if len(shown) > 1 else 99.0), Clause(params, shown)
+
+    def _likely(self, table: Table, masks: dict[int, int], value: int) -> float:
+        return math.log2((masks.get(value, 0).bit_count() + 0.5) / len(table.rows))
 
 
 def _fact(expr: y.Expr, mask: int, column: Column, rows: int) -> Fact:

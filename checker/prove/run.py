@@ -22,7 +22,8 @@ from checker.records import dataclass
 
 Verdict = Literal["proved", "not proved", "obstacle", "time"]
 
-_STATES: Final = 30_000  # of each sample
+_STATES: Final = 150_000  # breadth first, of two of everything
+_WALKED: Final = 30_000  # on random walks
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +103,12 @@ def samples(made: Protocol, instance: Instance) -> Rows:
     """Reachable states of instances with two and with three of everything."""
     rows = Rows(made)
     every = frozenset(s.name for s in instance.system.sorts)
-    for size in (2, 3):
-        small = Instance(instance.system, sizes_of(instance, every, size))
-        states, complete = breadth_first(small, _STATES)
-        rows.sample(small, states)
-        if not complete:
-            rows.sample(small, walks(small, _STATES))
+    two = Instance(instance.system, sizes_of(instance, every, 2))
+    states, complete = breadth_first(two, _STATES)
+    rows.sample(two, states)
+    if not complete:
+        rows.sample(two, walks(two, _WALKED))
+    rows.sample(three := Instance(instance.system, sizes_of(instance, every, 3)), walks(three, _WALKED))
     return rows
 
 

@@ -16,7 +16,7 @@ from checker.core import semantics
 from checker.core.instance import Instance
 from checker.core.system import System
 from checker.native import run
-from checker.native.build import RUNTIME, Building, CompilerFailed, NoCompiler, build, find_compiler
+from checker.native.build import RUNTIME, Building, CompilerFailed, NoCompiler, build, find_compiler, prepare_engines
 from checker.native.emit import generate
 from tests.systems import counters, generations, locks, objects
 
@@ -50,6 +50,30 @@ def test_the_second_time_nothing_is_compiled(tmp_path: Path) -> None:
     assert first.stat().st_mtime_ns == made
     assert build(*program(counters(3)), environment(tmp_path)) != first
     assert not list((tmp_path / "lzcheck").glob("build-*"))
+
+
+@needs_compiler
+def test_programs_that_nobody_uses_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("checker.native.build._ENTRIES", 4)
+    folder = tmp_path / "lzcheck"
+    folder.mkdir()
+    for n in range(6):
+        (folder / f"model-{n}").write_text("a program")
+        (folder / f"model-{n}.sum").write_text("its digest")
+        os.utime(folder / f"model-{n}", (n, n))
+    made = build(*program(counters(2)), environment(tmp_path))
+    programs = {path.name for path in folder.glob("model-*") if path.suffix != ".sum"}
+    assert programs == {"model-4", "model-5", made.name}
+    assert not (folder / "model-0.sum").exists()
+
+
+@needs_compiler
+def test_the_engine_can_be_compiled_beforehand(tmp_path: Path) -> None:
+    prepare_engines((1, 2), environment(tmp_path))
+    engines = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "lzcheck").glob("engine-*.o")}
+    assert len(engines) == 2
+    build(*program(counters(2)), environment(tmp_path))
+    assert engines == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "lzcheck").glob("engine-*.o")}
 
 
 @needs_compiler
