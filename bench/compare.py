@@ -105,6 +105,8 @@ def lzcheck(name: str, size: Size, work: Path, *options: str, forget: str = "", 
     for entry in cache.glob(f"lzcheck/{forget}") if forget else ():
         entry.unlink()
     env = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(HERE.parent)}
+    if forget == "*":  # what scripts/setup does
+        subprocess.run([sys.executable, "-m", "checker.native.build"], cwd=work, env=env, check=True)
     properties = [word for name in LIKE_PEERS * like_peers for word in ("--property", name)]
     sizes = ["--size", f"CPU={size.cpus}", "--size", f"mm={size.mms}"]
     command = ["-m", "checker", str(MODEL), "--check", CHECKS[size.bug], *sizes, *properties, *options, "--json", "-"]
@@ -159,7 +161,7 @@ def contestants(size: Size, work: Path) -> Iterator[tuple[str, Callable[[str], R
     def ours(*options: str, forget: str = "", like_peers: bool = False) -> Callable[[str], Row]:
         return lambda name: lzcheck(name, size, work, *options, forget=forget, like_peers=like_peers)
 
-    yield "lzcheck, cache empty", ours(forget="*")
+    yield "lzcheck, just set up", ours(forget="*")
     yield "lzcheck, model new", ours(forget="[lm]*")
     yield "lzcheck, model compiled before", ours()
     if size.large:
@@ -167,16 +169,16 @@ def contestants(size: Size, work: Path) -> Iterator[tuple[str, Callable[[str], R
         for name, options in (("symmetry", ()), ("unreduced", ("--no-symmetry",))):
             for threads in ("1", "2"):
                 native = ("--engine", "native", "--threads", threads, *options)
-                yield f"lzcheck, no leaks, {name}, {threads} thread", ours(*native, forget="[lm]*", like_peers=True)
+                yield f"lzcheck, no leaks, {name}, threads: {threads}", ours(*native, forget="[lm]*", like_peers=True)
         if size.cpus <= 3:
-            yield "limit, exact symmetry, 1 thread", lambda name: limit(name, size, work, symmetry=True)
-            yield "limit, unreduced, 1 thread", lambda name: limit(name, size, work, symmetry=False)
+            yield "limit, exact symmetry", lambda name: limit(name, size, work, symmetry=True)
+            yield "limit, unreduced", lambda name: limit(name, size, work, symmetry=False)
     if shutil.which("spin"):
         yield "spin", lambda name: spin(name, size, work)
         if size.bug:
             yield "spin, breadth first", lambda name: spin(name, size, work, "-DBFS")
     if shutil.which("rumur"):
-        yield "rumur, heuristic symmetry, 2 threads", lambda name: rumur(name, size, work)
+        yield "rumur, heuristic symmetry, threads: 2", lambda name: rumur(name, size, work)
 
 
 # -- the report --------------------------------------------------------------

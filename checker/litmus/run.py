@@ -9,7 +9,6 @@ from typing import Final, NamedTuple, TypeVar
 from checker.core.memory.views import Memory, View, Work, initial, join
 from checker.litmus.program import (
     OLD,
-    Apply,
     Assign,
     Branch,
     Expr,
@@ -20,13 +19,13 @@ from checker.litmus.program import (
     Load,
     Lock,
     Name,
-    Number,
     Store,
     Thread,
     Update,
     Word,
     names,
 )
+from checker.litmus.values import evaluate
 from checker.records import dataclass
 
 HISTORY: Final = 2
@@ -118,10 +117,10 @@ class _Run:
                     todo.append(after)
             if not steps and self._ended(state):
                 values = self._final(state)
-                if litmus.filter is not None and not _evaluate(litmus.filter, values):
+                if litmus.filter is not None and not evaluate(litmus.filter, values):
                     continue
                 outcome = tuple(sorted(values.items(), key=str))
-                if _evaluate(litmus.condition, values):
+                if evaluate(litmus.condition, values):
                     positive.add(outcome)
                     witness = witness or state
                 else:
@@ -346,14 +345,14 @@ class _Run:
                 view = join(view, comes)
         for name in names(expr) - values.keys():
             values[name] = name if name in self._number and name not in self._litmus.threads[t].registers else 0
-        return _evaluate(expr, values), view
+        return evaluate(expr, values), view
 
     def _new(self, state: State, t: int, expr: Expr, old: Word) -> Word:
         values: dict[str, Word] = {name: value for name, value, _ in state.registers[t]}
         values[OLD] = old
         for name in names(expr) - values.keys():
             values[name] = name if name in self._number else 0
-        return _evaluate(expr, values)
+        return evaluate(expr, values)
 
     def _with_register(self, state: State, t: int, register: str, value: Word, view: View) -> State:
         if register == "(nowhere)":
@@ -452,57 +451,3 @@ def _needs(thread: Thread, number: Mapping[str, int]) -> list[frozenset[int]]:
                 here = frozenset(number.values())
         found.append(here)
     return found[::-1]
-
-
-def _evaluate(expr: Expr, values: Mapping[str, Word]) -> Word:
-    match expr:
-        case Number(value):
-            return value
-        case Name(name):
-            return values[name]
-        case Apply("!", (arg,)):
-            return int(not _true(_evaluate(arg, values)))
-        case Apply("&&", (a, b)):
-            return int(_true(_evaluate(a, values)) and _true(_evaluate(b, values)))
-        case Apply("||", (a, b)):
-            return int(_true(_evaluate(a, values)) or _true(_evaluate(b, values)))
-        case Apply(op, (a, b)):
-            left, right = _evaluate(a, values), _evaluate(b, values)
-            if op in ("==", "!="):
-                return int((left == right) == (op == "=="))
-            if isinstance(left, str) or isinstance(right, str):
-                # pointers are not computed with, but x + 0 * r and x ^ r ^ r are the pointer again
-                return left if isinstance(left, str) else right
-            return _number(op, left, right)
-        case _:
-            raise AssertionError(expr)
-
-
-def _true(value: Word) -> bool:
-    return value != 0
-
-
-def _number(op: str, a: int, b: int) -> int:
-    match op:
-        case "+":
-            return a + b
-        case "-":
-            return a - b
-        case "*":
-            return a * b
-        case "&":
-            return a & b
-        case "|":
-            return a | b
-        case "^":
-            return a ^ b
-        case "<":
-            return int(a < b)
-        case ">":
-            return int(a > b)
-        case "<=":
-            return int(a <= b)
-        case ">=":
-            return int(a >= b)
-        case _:
-            raise AssertionError(op)

@@ -58,9 +58,6 @@ def _rules(protocol: Protocol) -> Iterator[Obstacle]:
 
 def _updates(rule: Rule) -> Iterator[Obstacle]:
     for update in rule.updates:
-        if any(isinstance(e, y.Quant) for e in (*fold.walk(update.value), *fold.walk(update.where))):
-            instead = "decide it before, in a condition of the step"
-            yield Obstacle(f"what {update.var} becomes depends on all elements of a sort", instead, rule.action.span)
         if not {b.name for b in update.binders} <= {p.name for p in update.index if isinstance(p, y.Param)}:
             instead = "let each variable of the 'forall' be an index of what is assigned"
             yield Obstacle(f"several values could be assigned to {update.var} at once", instead, rule.action.span)

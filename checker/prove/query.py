@@ -295,7 +295,7 @@ class Query:
         """A name for what holds for all elements, where it is asserted; for its negation where it is denied."""
         when = z3.Bool(f"all!{next(self._fresh)}")
         body = quant.body if positive else fold.not_(quant.body)
-        needed = fold.free_params(body) - {quant.name}
+        needed = (fold.free_params(body) - {quant.name}) & env.keys()  # others are bound further inside
         test = compiled(body, self.protocol, (*sorted(needed), quant.name))
         bound = {n: env[n] for n in sorted(needed)}
         self.universals.append(Universal((y.Param(quant.name, quant.sort),), body, bound, test, when))

@@ -33,6 +33,9 @@ _EXPECTED: Final = 3.0  # a clause is believed if, by chance, 2 to this power ro
 _HEAD: Final = (1 << 1500) - 1
 _SEEN: Final = 2.0  # two places are told apart from what was not sampled by so many rows, as a power of 2
 _RARE: Final = 22  # facts that go into sets of four
+_STAGES: Final = (  # how many facts, and how believable at least; pairs come before sets of four in any case
+    ((1, 2, 3), _EXPECTED), ((1, 2, 3), 0.0), ((1, 2), -99.0), ((4,), 0.0), ((1, 2, 3), -99.0), ((4,), -99.0),
+)  # fmt: skip
 _TRIED: Final = 12  # candidates that are widened before the best is taken
 _WIDE: Final = 14_000  # states of a sample that are looked at for shapes of so many variables
 
@@ -255,7 +258,7 @@ class Rows:
         nothing to do with each other, the better.  What the counterexample needs comes before what it leaves open.
         """
         banned = set(avoid)
-        for sizes, least in (((1, 2, 3), _EXPECTED), ((1, 2, 3), 0.0), ((4,), 0.0), ((1, 2, 3), -99.0), ((4,), -99.0)):
+        for sizes, least in _STAGES:
             for wide in (False, True):
                 for known in (True, False):
                     candidates = [
@@ -311,7 +314,8 @@ class Rows:
             masks = table.by_code(table.columns.index(column))
             count = len(thread.locations) if thread is not None else len(type_.members)  # type: ignore[union-attr]
             free = [n for n in range(count) if not rest & masks.get(n, 0)]
-            if several:  # two threads at rare places have seldom been seen together, which means nothing
+            if several or len(free) < count:
+                # what happens at places that were seldom sampled is not known, so nothing is said of them
                 others = sum(f.likely for n, f in enumerate(facts) if n != place) + math.log2(len(table.rows))
                 free = [
                     n for n in free if others + self._likely(table, masks, n) >= _SEEN or masks.get(n, 0) == fact.mask
@@ -430,4 +434,11 @@ def _four(facts: list[Fact]) -> Iterator[tuple[Fact, ...]]:
     for (_, a), (_, b), (n, c) in combinations(numbered, 3):
         common = a.mask & b.mask & c.mask
         if common:
-            yield from ((a, b, c, d) for d in facts[n + 1 :] if not common & d.mask)
+            for d in facts[n + 1 :]:
+                if (
+                    not common & d.mask
+                    and a.mask & b.mask & d.mask
+                    and a.mask & c.mask & d.mask
+                    and b.mask & c.mask & d.mask
+                ):
+                    yield a, b, c, d

@@ -12,8 +12,12 @@ from checker.core.instance import Instance, State
 from checker.core.verdict import Limits
 from checker.search import Search, Stop
 
-WALK: Final = 400
+WALK: Final = 30
 """Steps of one walk."""
+
+_AGAIN: Final = 0.95  # of the walks go on from where another one was
+_POOL: Final = 8  # states kept of each combination of places
+_IDLE: Final = 300  # walks that meet nothing new, before it is given up
 
 
 def breadth_first(instance: Instance, states: int) -> tuple[list[State], bool]:
@@ -27,23 +31,39 @@ def breadth_first(instance: Instance, states: int) -> tuple[list[State], bool]:
 
 
 def walks(instance: Instance, states: int, seed: int = 0) -> list[State]:
-    """So many different states, or a few less, met on random walks."""
+    """So many different states, or fewer, met on short random walks.
+
+    A walk begins where the threads are at places that are chosen with equal chance, however seldom they
+    were met: what is rare on plain walks is what clauses are wrong about.
+    """
     program = compile_instance(instance)
     chance = random.Random(seed)
+    slots = [instance.slot(t.pc, index) for t in instance.system.threads for index in instance.tuples(t.index)]
     initial = list(semantics.initial_states(instance))
     seen: dict[State, None] = dict.fromkeys(initial)
+    pools: dict[tuple[object, ...], list[State]] = {}
+    keys: list[tuple[object, ...]] = []
     idle = 0
-    while len(seen) < states and idle < 30:
+    while len(seen) < states and idle < _IDLE:
         before = len(seen)
-        state = chance.choice(initial)
+        state = (
+            chance.choice(pools[chance.choice(keys)]) if keys and chance.random() < _AGAIN else chance.choice(initial)
+        )
         for _ in range(WALK):
             steps = [target for _, target in program.successors(state) if target is not None]
             if not steps:
                 break
             state = chance.choice(steps)
+            if state in seen:
+                continue
             seen[state] = None
-            if len(seen) >= states:
-                break
+            key = tuple(state[slot] for slot in slots)
+            pool = pools.get(key)
+            if pool is None:
+                pools[key] = [state]
+                keys.append(key)
+            elif len(pool) < _POOL:
+                pool.append(state)
         idle = idle + 1 if len(seen) == before else 0
     return list(seen)
 

@@ -15,6 +15,7 @@ import pytest
 from checker.core import semantics
 from checker.core.instance import Instance
 from checker.core.system import System
+from checker.native import build as module
 from checker.native import run
 from checker.native.build import RUNTIME, Building, CompilerFailed, NoCompiler, build, find_compiler, prepare_engines
 from checker.native.emit import generate
@@ -104,6 +105,18 @@ def test_two_runs_at_once(tmp_path: Path) -> None:
         paths = list(pool.map(lambda _: build(*sources, environment(tmp_path)), range(4)))
     assert len(set(paths)) == 1
     assert subprocess.run([paths[0]], stdin=subprocess.DEVNULL, check=False).returncode == 2
+
+
+@needs_compiler
+def test_what_was_not_used_for_long_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, used, last = (build(*program(counters(n)), environment(tmp_path)) for n in (2, 3, 4))
+    for path in (first, used, last):
+        os.utime(path, (1000, 1000))
+    assert build(*program(counters(3)), environment(tmp_path)) == used  # so it is the latest
+    monkeypatch.setattr(module, "_ENTRIES", 2)
+    new = build(*program(counters(5)), environment(tmp_path))
+    left = {path.name for path in (tmp_path / "lzcheck").glob("model-*")}
+    assert left == {path.name + end for path in (used, new) for end in ("", ".sum")}
 
 
 @needs_compiler

@@ -35,7 +35,7 @@ def replay_weak(instance: Instance, path: Path, property: Property) -> Trace:
     for end in layers[-1]:
         if end is None and property.kind is not PropertyKind.FAULT:
             continue
-        trace = _trace(instance, path, property, layers, end)
+        trace = _trace(program, path, property, layers, end)
         stuck = end is not None and not program.successors(end)
         if (
             shows(trace, property)
@@ -46,13 +46,23 @@ def replay_weak(instance: Instance, path: Path, property: Property) -> Trace:
     raise ReplayError(len(path.choices), f"the path does not end in what {property.name} claims")
 
 
+def _note(program: WeakProgram, move: Move, steps: list[Step]) -> tuple[str, ...]:
+    """What a step says of a location whose latest value it does not see, with the step that stored that."""
+    if not move.note:
+        return ()
+    stored = (s.number for s in reversed(steps) for c in s.changes if program.is_of(move.late, c.var, c.index))
+    number = next(stored, None)
+    return (move.note if number is None else f"{move.note} in step {number}",)
+
+
 def _trace(
-    instance: Instance,
+    program: WeakProgram,
     path: Path,
     property: Property,
     layers: list[dict[State | None, tuple[State, Move] | None]],
     end: State | None,
 ) -> Trace:
+    instance = program.instance
     moves: list[tuple[State, Move]] = []
     at = end
     for layer in reversed(layers[1:]):
@@ -61,7 +71,7 @@ def _trace(
         moves.append(came)
         at = came[0]
     assert at is not None
-    steps = []
+    steps: list[Step] = []
     for number, ((state, move), choice) in enumerate(zip(reversed(moves), path.choices, strict=True), start=1):
         before = state[:-1]
         after = move.target[:-1] if move.target is not None else before
@@ -72,7 +82,7 @@ def _trace(
                 instance=semantics.thread_instance(instance, before, choice),
                 cpu=semantics.cpu_of(instance, before, choice),
                 changes=changes_between(instance, action, before, after), state=after,
-                notes=(move.note,) if move.note else (),
+                notes=_note(program, move, steps),
             )
         )  # fmt: skip
     return Trace(instance, property.name, at[:-1], tuple(steps), path.initial)

@@ -58,7 +58,7 @@ class Memory(NamedTuple):
 
 def join(a: View, b: View) -> View:
     """The pointwise maximum."""
-    if a == b:
+    if a == b or not any(b):
         return a
     return tuple(map(max, a, b))
 
@@ -227,15 +227,17 @@ class Work:
         wanted = [needs(agent) for agent in range(len(self.agents))]
         drop = [0] * count
         for location, messages in enumerate(self.messages):
+            if len(messages) == 1:
+                continue
             floors = [a.cur[location] for a, need in zip(self.agents, wanted, strict=True) if location in need]
             low = min(floors, default=len(messages) - 1)
             if history is not None and len(messages) - low > history:
                 low, cut = len(messages) - history, True
             drop[location] = low
-        for location, low in enumerate(drop):
-            del self.messages[location][:low]
         lows = tuple(drop)
         if any(lows):
+            for location, low in enumerate(drop):
+                del self.messages[location][:low]
             self._map(lambda view: tuple(max(i - low, 0) for i, low in zip(view, lows, strict=True)))
         gone = frozenset(range(count)) - frozenset().union(*wanted)
         if gone and self._mentions(gone):
@@ -245,10 +247,59 @@ class Work:
             if not need:
                 zero = (0,) * count
                 self.agents[number] = Agent(zero, zero, zero, zero, zero, None, None)
-            else:
+            elif any(a.cur) or any(a.acq):
                 cur = tuple(i if n in need else a.acq[n] for n, i in enumerate(a.cur))
                 self.agents[number] = a._replace(cur=cur)
+        for location, messages in enumerate(self.messages):
+            if not any(any(m.cf) or any(m.fv) or (m.ownv is not None and any(m.ownv)) for m in messages):
+                continue
+            readers = [a for a, need in zip(self.agents, wanted, strict=True) if location in need]
+            messages[:] = _without_known(messages, readers, count)
         return cut
+
+    def before_mb(self, agent: int) -> None:
+        """An agent whose next step is a full barrier: what that will make of its views, as far as it is known."""
+        x = join(self.agents[agent].acq, self.barriers)
+        self.agents[agent] = self.agents[agent]._replace(cur=x, acq=x, wmb=x, own=x, f=x)
+
+    def before_acquire(self, agent: int, location: int) -> None:
+        """An agent whose next step is an atomic acquire: whatever message it takes, it will know so much."""
+        work, self.me = self.me, agent
+        taken = [join(self.messages[location][i].cf, self.messages[location][i].fv) for i in self.updatable(location)]
+        self.me = work
+        if taken:
+            least = tuple(map(min, *taken)) if len(taken) > 1 else taken[0]
+            a = self.agents[agent]
+            self.agents[agent] = a._replace(cur=join(a.cur, least), acq=join(a.acq, least))
+
+
+def _without_known(messages: list[Message], readers: list[Agent], count: int) -> list[Message]:
+    """Messages without what all who could read them know already."""
+    if not readers:
+        zero = (0,) * count
+        return [m._replace(cf=zero, fv=zero, ownv=None if m.ownv is None else zero) for m in messages]
+    known = _least([a.cur for a in readers])
+    reached = _least([known, *(a.f for a in readers)])
+    stored = _least([a.wmb for a in readers])
+    return [
+        m._replace(
+            cf=_beyond(m.cf, known), fv=_beyond(m.fv, reached),
+            ownv=None if m.ownv is None else _beyond(m.ownv, stored),
+        )
+        for m in messages
+    ]  # fmt: skip
+
+
+def _least(views: list[View]) -> View:
+    different = set(views)
+    return views[0] if len(different) == 1 else tuple(map(min, *different))
+
+
+def _beyond(view: View, known: View) -> View:
+    """A view without what is known."""
+    if not any(view):
+        return view
+    return tuple(i if i > k else 0 for i, k in zip(view, known, strict=True))
 
 
 def _at_least(view: View, location: int, i: int) -> View:

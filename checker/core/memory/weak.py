@@ -48,6 +48,7 @@ class Move(NamedTuple):
     rule: int
     target: State | None
     note: str
+    late: int = -1  # the location of which it read or stored something that is not the latest
 
 
 class WeakProgram(Program):
@@ -78,6 +79,7 @@ class WeakProgram(Program):
         self._barriers = [self._is_barrier(rule.action) for rule in self.rules]
         self._reading = self._by_location()
         self._controls = [n for n, (var, _) in enumerate(instance.slots) if var.storage is Storage.CONTROL]
+        self._next_at: dict[tuple[Value, ...], tuple[tuple[int, int | None], ...]] = {}
         self._needs_at: dict[tuple[Value, ...], dict[int, frozenset[int]]] = {}
         self._needed = {t.name: self._accessed(t.name) for t in instance.system.threads}
 
@@ -286,7 +288,7 @@ class WeakProgram(Program):
         last = len(memory.messages[use.location]) - 1
         note = "" if i == last else self._stale(use.location, view, base)
         if target is None:
-            yield Move(number, None, note)
+            yield Move(number, None, note, use.location if note else -1)
             return
         agent = self._agent_of[number]
         value = self._value(target, use.location)
@@ -305,7 +307,7 @@ class WeakProgram(Program):
             )  # fmt: skip
             if use.order == "full":
                 work.mb()
-        yield self._done(number, work, target, note)
+        yield self._done(number, work, target, note)._replace(late=use.location if note else -1)
 
     def _always_writes(self, number: int) -> bool:
         action = self.rules[number].action
@@ -325,8 +327,8 @@ class WeakProgram(Program):
                 work = self._begun(memory, agent, number)
                 work.store(use.location, p, value, release=use.order == "release", unlock=unlocks)
                 late = p < len(memory.messages[use.location])
-                note = f"comes before {self._text(base, use.location)}, which is there already" if late else ""
-                yield self._done(number, work, target, note)
+                note = f"comes before {self._text(base, use.location)}, which was stored" if late else ""
+                yield self._done(number, work, target, note)._replace(late=use.location if note else -1)
             return
         work = self._begun(memory, agent, number)
         if use.mode in ("many", "freed"):
@@ -349,8 +351,49 @@ class WeakProgram(Program):
             latest = cast(tuple[Value, ...], messages[-1].value)
             for slot, part in zip(self._slots[location], latest, strict=True):
                 changed[slot] = part
-        self.cut = work.tidy(self._history, self._needs(tuple(changed))) or self.cut
+        base = tuple(changed)
+        for agent, taken in self._next(base):
+            if taken is None:
+                work.before_mb(agent)
+            else:
+                work.before_acquire(agent, taken)
+        self.cut = work.tidy(self._history, self._needs(base)) or self.cut
         return Move(number, cast(State, (*changed, work.done())), note)
+
+    def _next(self, base: State) -> tuple[tuple[int, int | None], ...]:
+        """The agents that can do nothing before a full barrier (None), or before an atomic acquire of some location."""
+        places = tuple(base[slot] for slot in self._controls)
+        if places not in self._next_at:
+            self._next_at[places] = tuple(self._next_now(base))
+        return self._next_at[places]
+
+    def _next_now(self, base: State) -> Iterator[tuple[int, int | None]]:
+        candidates: dict[int, list[int]] = {}
+        for number, rule in enumerate(self.rules):
+            env = semantics.environment(rule.action, rule.choice)
+            pc = self.instance.thread(rule.action.thread).pc
+            index = tuple(self._constant(i, env) for i in rule.action.self)
+            if base[self.instance.slot(pc, index)] == rule.action.at:
+                candidates.setdefault(self._agent_of[number], []).append(number)
+        for agent, numbers in candidates.items():
+            kinds = {self._first(number) for number in numbers}
+            if len(kinds) == 1 and (kind := kinds.pop()) != "other":
+                yield agent, None if kind == "mb" else int(kind)
+
+    def _first(self, number: int) -> str:
+        """What a step does first: a full barrier, an atomic acquire of a location (its number), or something else."""
+        use = self._uses[number]
+        memory = self.rules[number].action.memory
+        if self._syncs[number] or use is None:
+            return "other"
+        first = memory[0] if memory else None
+        if self._barriers[number] or use.mode in ("many", "freed"):
+            return "mb"
+        if isinstance(first, Fence) and first.name not in _NOT_FULL:
+            return "mb"
+        if use.mode == "rmw" and use.order == "full" and self._always_writes(number):
+            return "mb"
+        return str(use.location) if use.mode == "rmw" and use.order == "acquire" else "other"
 
     def _needs(self, base: State) -> Callable[[int], frozenset[int]]:
         """The locations that an agent may still access."""
@@ -376,6 +419,10 @@ class WeakProgram(Program):
         }
 
     # -- what is said
+
+    def is_of(self, location: int, var: str, index: tuple[int, ...]) -> bool:
+        """Whether a variable at an index is part of a location."""
+        return self._of_slot.get(self.instance.slot(var, index)) == location
 
     def _text(self, state: State, location: int) -> str:
         shown = []
