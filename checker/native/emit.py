@@ -67,7 +67,9 @@ def generate(
     if len(properties) + len(premised) > MAX_PROPERTIES:
         raise Unsupported(f"more than {MAX_PROPERTIES} properties and premises")
     premises = {name: len(properties) + n for n, name in enumerate(premised)}
-    canonicaliser = Canonicaliser(layout) if symmetry else None
+    # a leak is about one object on all paths: its name must mean the same in every state
+    leaking = frozenset(p.sort for p in properties if p.kind is PropertyKind.LEAK and p.sort is not None)
+    canonicaliser = Canonicaliser(layout, leaking) if symmetry else None
     solitary: dict[str, frozenset[int]] = {}
     if por:
         solitary = solitary_locations(instance, properties, lambda a, args: domains.prepared(a, args) is not None)
@@ -80,7 +82,7 @@ def generate(
 
 
 def symmetry_text(canonicaliser: Canonicaliser) -> str:
-    """What the report says of symmetry: also which sorts have too many elements to be permuted."""
+    """What the report says of symmetry: also which sorts are not permuted."""
     if not canonicaliser.left_out:
         return "symmetry"
     return f"symmetry of {' and '.join(canonicaliser.sorts)}, not of {' and '.join(canonicaliser.left_out)}"

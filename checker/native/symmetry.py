@@ -42,15 +42,16 @@ class Canonicaliser:
     """Writes the function that replaces a state by the representative of its class.
 
     `sorts` are those whose elements are permuted, in the order in which they are sorted; `left_out`
-    those that have too many.
+    those that have too many, or that must keep their names (`named`).
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, named: frozenset[str] = frozenset()) -> None:
         self._layout = layout
         self._instance = layout.instance
         sizes = {s.name: len(self._instance.objects(s.name)) for s in self._instance.system.sorts if not s.ordered}
-        self.sorts = tuple(sorted((n for n, size in sizes.items() if 2 <= size <= _MOST), key=sizes.__getitem__))
-        self.left_out = tuple(name for name, size in sizes.items() if size > _MOST)
+        able = [name for name, size in sizes.items() if 2 <= size <= _MOST and name not in named]
+        self.sorts = tuple(sorted(able, key=sizes.__getitem__))
+        self.left_out = tuple(name for name, size in sizes.items() if size >= 2 and name not in able)
 
     def lines(self) -> Iterator[str]:
         """The definition of `canonical`."""
