@@ -211,6 +211,8 @@ def _induct(options: argparse.Namespace) -> ExitCode:
 
     model = load_model(options.model)
     (plan, *_) = plans(model, options.check or (), overrides_of(options))
+    if plan.memory_model == "weak":
+        raise UserError.of("LZ602", "induction has no weak memory model", hint="--memory sc or tso")
     result = check_induction(make_instance(model, plan), options.k, options.time)
     print(render_induction(options.model, plan.name, result), end="")
     return induction_status(result)
@@ -338,7 +340,8 @@ def _replay(options: argparse.Namespace) -> ExitCode:
     saved = load_trace(options.trace)
     model = load_model(options.model or saved.model)
     config = {name: _word(value) for name, value in saved.config.items() if name in model.configs}
-    overrides = Overrides(config, {name: str(size) for name, size in saved.sizes.items() if model.has_sort(name)})
+    sizes = {name: str(size) for name, size in saved.sizes.items() if model.has_sort(name)}
+    overrides = Overrides(config, sizes, saved.memory_model)
     names = (saved.check,) if saved.check in model.checks else ()
     (plan, *_) = plans(model, names, overrides)
     again = rerun(make_instance(model, plan), saved)

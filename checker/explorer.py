@@ -288,9 +288,10 @@ def _edge(instance: Instance, search: Search, rule: int, state: State) -> tuple[
 
 
 def _differences(instance: Instance, usual: State, state: State) -> dict[str, str]:
+    count = len(instance.slots)  # the weak memory model keeps its messages behind them
     return {
         _full_name(instance, var, index): _shown(instance, var, new)
-        for (var, index), old, new in zip(instance.slots, usual, state, strict=True)
+        for (var, index), old, new in zip(instance.slots, usual[:count], state[:count], strict=True)
         if old != new
     }
 

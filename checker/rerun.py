@@ -13,6 +13,8 @@ from typing import Any
 
 from checker.core import semantics
 from checker.core.instance import Instance, State
+from checker.core.memory.replay import replay_weak
+from checker.core.memory.weak import WeakProgram, is_weak
 from checker.core.path import Choice, Path
 from checker.core.system import Action, Property
 from checker.core.trace import ReplayError, Trace, replay
@@ -45,6 +47,7 @@ class SavedTrace:
     config: Mapping[str, bool | int | str]
     initial: int
     steps: tuple[SavedStep, ...]
+    memory_model: str = "sc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def load_trace(file: str) -> SavedTrace:
         return SavedTrace(
             str(record["model"]), str(record["check"]), str(record["property"]),
             {str(k): int(v) for k, v in record["sizes"].items()}, dict(record["config"]),
-            int(number) if number is not None else 0, steps,
+            int(number) if number is not None else 0, steps, str(record["memory_model"]),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         detail = f"it has no {error}" if isinstance(error, KeyError) else str(error)
@@ -103,6 +106,8 @@ def _trace_in(record: Any) -> Any:
 def rerun(instance: Instance, saved: SavedTrace) -> Rerun:
     """Make the steps of a saved trace; raises UserError where it names what the model does not have."""
     prop = _property(instance, saved)
+    if is_weak(instance):
+        return _rerun_weak(instance, saved, prop)
     initial = next((s for n, s in enumerate(semantics.initial_states(instance)) if n == saved.initial), None)
     if initial is None:
         raise UserError.of("LZ604", f"the model has no initial state {saved.initial}")
@@ -117,6 +122,30 @@ def rerun(instance: Instance, saved: SavedTrace) -> Rerun:
             state = semantics.apply(instance, state, enabled)
     try:
         return Rerun(saved, replay(instance, Path(saved.initial, tuple(choices)), prop))
+    except ReplayError:
+        return Rerun(saved)
+
+
+def _rerun_weak(instance: Instance, saved: SavedTrace, prop: Property) -> Rerun:
+    """The same where a step can read several messages: all states that the steps so far can lead to are kept."""
+    program = WeakProgram(instance)
+    states = list(program.initial())[saved.initial : saved.initial + 1]
+    if not states:
+        raise UserError.of("LZ604", f"the model has no initial state {saved.initial}")
+    choices = list[Choice]()
+    for step in saved.steps:
+        candidates = list(_candidates(instance, step))
+        moves = [m for state in states for m in program.moves(state)]
+        possible = {program.rules[m.rule].choice for m in moves}
+        chosen = next((c for c in candidates if c in possible), None)
+        if chosen is None:
+            reasons = _reasons(instance, step, candidates, states[0][:-1])
+            return Rerun(saved, None, step.number, tuple(reasons))
+        choices.append(chosen)
+        after = {m.target for m in moves if program.rules[m.rule].choice == chosen}
+        states = [state for state in after if state is not None] or states
+    try:
+        return Rerun(saved, replay_weak(instance, Path(saved.initial, tuple(choices)), prop))
     except ReplayError:
         return Rerun(saved)
 

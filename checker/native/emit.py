@@ -67,7 +67,7 @@ def generate(
     if len(properties) + len(premised) > MAX_PROPERTIES:
         raise Unsupported(f"more than {MAX_PROPERTIES} properties and premises")
     premises = {name: len(properties) + n for n, name in enumerate(premised)}
-    # a leak is about one object on all paths: its name must mean the same in every state
+    # a leak is about one object on all paths, whatever it is called on the way
     leaking = frozenset(p.sort for p in properties if p.kind is PropertyKind.LEAK and p.sort is not None)
     canonicaliser = Canonicaliser(layout, leaking) if symmetry else None
     solitary: dict[str, frozenset[int]] = {}
@@ -234,6 +234,30 @@ class _Writer:
             live = str(field.lo) if not field.bits else f"({raw(field, 's')})"
             body.append(f"\tfound |= (uint64_t){live} << {bit};")
         yield from self._function("uint64_t", "model_live", "const struct state *from", [*body, "\treturn found;"])
+        yield from self._turned([sort for _, sort, _ in objects])
+
+    def _turned(self, sorts: list[str]) -> Iterator[str]:
+        """`model_turned`: the bits of the objects before they got other names; `sorts` says of what sort each is."""
+        turned = self._canonicaliser.turned if self._canonicaliser is not None else None
+        yield f"const bool model_turns = {'true' if turned else 'false'};"
+        yield "uint64_t model_turned(uint64_t objects, unsigned turn)"
+        yield "{"
+        if turned is None:
+            yield "\t(void)turn;"
+        else:
+            count, first = sorts.count(turned), sorts.index(turned)
+            ones = (1 << count) - 1
+            yield f"\tuint8_t to[{count}];"
+            yield f"\tuint64_t found = objects & ~(UINT64_C({ones}) << {first});"
+            yield ""
+            yield f"\tnumbered_order(turn, {count}, to);"
+            yield f"\tfor (unsigned i = 0; i < {count}; i++)"
+            yield f"\t\tfound |= (objects >> ({first} + to[i]) & 1) << ({first} + i);"
+            yield "\treturn found;"
+        if turned is None:
+            yield "\treturn objects;"
+        yield "}"
+        yield ""
 
     def _final(self) -> Code:
         ended: list[Code] = []
@@ -294,8 +318,9 @@ class _Writer:
         if steps:
             yield "\tif (LZ_UNLIKELY(missteps))"
             yield "\t\tsink_misstep(x, missteps, rule);"
-        yield "\tcanonical(&n);"
-        yield "\tsink_put(x, &n);"
+        yield "\tunsigned turn = canonical(&n);"
+        yield ""
+        yield "\tsink_put(x, &n, turn);"
         yield "}"
         yield ""
 
@@ -303,9 +328,10 @@ class _Writer:
         if self._canonicaliser is not None and self._canonicaliser.sorts:
             yield from self._canonicaliser.lines()
         else:
-            yield "static inline void canonical(struct state *n)"
+            yield "static inline unsigned canonical(struct state *n)"
             yield "{"
             yield "\t(void)n;"
+            yield "\treturn 0;"
             yield "}"
         yield ""
         yield "void model_canonical(struct state *s)"

@@ -42,14 +42,18 @@ class Canonicaliser:
     """Writes the function that replaces a state by the representative of its class.
 
     `sorts` are those whose elements are permuted, in the order in which they are sorted; `left_out`
-    those that have too many, or that must keep their names (`named`).
+    those that are not.  Where elements of the sorts `told` get other names it must be told how:
+    that is done for one of them (`turned`), and the others, or one that is too large, are left out.
     """
 
-    def __init__(self, layout: Layout, named: frozenset[str] = frozenset()) -> None:
+    def __init__(self, layout: Layout, told: frozenset[str] = frozenset()) -> None:
         self._layout = layout
         self._instance = layout.instance
         sizes = {s.name: len(self._instance.objects(s.name)) for s in self._instance.system.sorts if not s.ordered}
-        able = [name for name, size in sizes.items() if 2 <= size <= _MOST and name not in named]
+        able = [name for name, size in sizes.items() if 2 <= size <= _MOST]
+        turned = [name for name in able if name in told and factorial(sizes[name]) <= _TABLE_ORDERS]
+        self.turned = max(turned, key=sizes.__getitem__, default=None)
+        able = [name for name in able if name not in told or name == self.turned]
         self.sorts = tuple(sorted(able, key=sizes.__getitem__))
         self.left_out = tuple(name for name, size in sizes.items() if size >= 2 and name not in able)
 
@@ -63,12 +67,14 @@ class Canonicaliser:
             yield from self._sort(number, sort)
         for number in reversed(range(len(self.sorts))):
             yield from self._level(number)
-        yield "static inline void canonical(struct state *n)"
+        yield "/* The number of the order of the objects that may leak. */"
+        yield "static inline unsigned canonical(struct state *n)"
         yield "{"
         yield "\tstruct best best = {.found = false};"
         yield ""
         yield "\tlevel_0(n, &best);"
         yield "\t*n = best.state;"
+        yield "\treturn best.turn;"
         yield "}"
         yield ""
         yield from self._init()
@@ -361,13 +367,20 @@ class Canonicaliser:
         for i in range(count - 1):
             yield f"\tties |= keys[{i}] >> 4 == keys[{i + 1}] >> 4;"
         then = "consider(best, {0});" if last else f"level_{number + 1}({{0}}, best);"
+        turning = f"best->turning = order_number(order, {count});" if self.sorts[number] == self.turned else ""
         yield "\tif (still) {"
+        if turning:
+            yield "\t\tbest->turning = 0;"
         yield f"\t\t{then.format('s')}"
         yield "\t} else {"
+        if turning:
+            yield f"\t\t{turning}"
         yield f"\t\tarranged_{number}(s, order, &n);"
         yield f"\t\t{then.format('&n')}"
         yield "\t}"
         yield f"\twhile (LZ_UNLIKELY(ties) && next_order(order, keys, {count})) {{"
+        if turning:
+            yield f"\t\t{turning}"
         yield f"\t\tarranged_{number}(s, order, &n);"
         yield f"\t\t{then.format('&n')}"
         yield "\t}"

@@ -18,6 +18,7 @@ from typing import Final
 
 from checker.core import fold
 from checker.core import system as y
+from checker.core.compile import Program, compile_instance
 from checker.core.instance import Instance, State
 from checker.prove.clauses import Clause
 from checker.prove.protocol import Protocol
@@ -32,6 +33,7 @@ _WIDEST: Final = 3
 _EXPECTED: Final = 3.0  # a clause is believed if, by chance, 2 to this power rows would contradict it
 _HEAD: Final = (1 << 1500) - 1
 _SEEN: Final = 2.0  # two places are told apart from what was not sampled by so many rows, as a power of 2
+_REFUTING: Final = 60  # states that become rows where they refute a clause
 _RARE: Final = 22  # facts that go into sets of four
 _STAGES: Final = (  # how many facts, and how believable at least; pairs come before sets of four in any case
     ((1, 2, 3), _EXPECTED), ((1, 2, 3), 0.0), ((1, 2), -99.0), ((4,), 0.0), ((1, 2, 3), -99.0), ((4,), -99.0),
@@ -78,11 +80,15 @@ class Table:
     def by_code(self, column: int) -> dict[int, int]:
         """For each code of a column, the mask of the rows that have it."""
         if column not in self.masks:
-            text: dict[int, list[str]] = {}
-            values = [row[column] for row in self.rows]
-            for code in set(values):
-                text[code] = ["1" if v == code else "0" for v in values]
-            self.masks[column] = {code: int("".join(bits), 2) for code, bits in text.items()}
+            size = len(self.rows) // 8 + 1
+            found: dict[int, bytearray] = {}
+            for place, row in enumerate(self.rows):
+                code = row[column]
+                bits = found.get(code)
+                if bits is None:
+                    bits = found[code] = bytearray(size)
+                bits[place >> 3] |= 1 << (place & 7)
+            self.masks[column] = {code: int.from_bytes(bits, "little") for code, bits in found.items()}
         return self.masks[column]
 
 
@@ -92,6 +98,8 @@ class Rows:
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
         self.samples: list[tuple[Instance, Sequence[State]]] = []
+        self.doubts: list[tuple[Instance, Sequence[State]]] = []  # other samples, against what only seems to be so
+        self._programs: dict[int, Program] = {}
         self.tables: dict[Shape, Table] = {}
         sorts = [s.name for s in protocol.system.sorts]
         self.shapes = [
@@ -266,14 +274,39 @@ class Rows:
                         for candidate in self._candidates(shape, structure, sizes, known)
                     ]  # fmt: skip
                     candidates.sort(key=lambda c: -c[0])
-                    best: tuple[float, Clause] | None = None
+                    best: tuple[float, Clause, Table] | None = None
                     for _, table, facts in candidates[:_TRIED]:
                         score, clause = self._widened(table, facts)
                         if clause not in banned and score >= least and (best is None or score > best[0]):
-                            best = score, clause
+                            best = score, clause, table
                     if best is not None:
+                        if self._refuted(best[1], best[2]):
+                            return self.learn(structure, {*banned, best[1]})
                         return best[1]
         return None
+
+    def _refuted(self, clause: Clause, table: Table) -> bool:
+        """Whether other samples have states in which the clause is false; they are rows from then on."""
+        situation = fold.and_(clause.situation())
+        for param in reversed(clause.vars):
+            situation = fold.quantify("exists", param.name, param.sort, situation)
+        shape = table.shape
+        for instance, states in self.doubts:
+            if id(instance) not in self._programs:
+                self._programs[id(instance)] = compile_instance(instance)
+            occurs = self._programs[id(instance)].predicate(situation)
+            found = [state for _, state in zip(range(_REFUTING), filter(occurs, states), strict=False)]
+            if found:
+                known = set(table.rows)
+                fresh = {
+                    row: None for chosen in injections(shape, {s: instance.elements(s) for s in shape})
+                    for row in self._rows(instance, found, table, chosen) if row not in known
+                }  # fmt: skip
+                table.rows += fresh
+                table.masks.clear()
+                table.facts.clear()
+                return True
+        return False
 
     def _candidates(
         self, shape: Shape, structure: Structure, sizes: tuple[int, ...], known: bool
@@ -300,6 +333,7 @@ class Rows:
         """The clause with as many locations and enum values as no row contradicts, and how believable it is."""
         every = (1 << len(table.rows)) - 1
         never = list(facts)
+        doubtful = False
         several = len({f.column.index for f in facts if f.column.var in self.protocol.by_pc}) > 1
         for place, fact in enumerate(facts):
             column = fact.column
@@ -314,9 +348,18 @@ class Rows:
             masks = table.by_code(table.columns.index(column))
             count = len(thread.locations) if thread is not None else len(type_.members)  # type: ignore[union-attr]
             free = [n for n in range(count) if not rest & masks.get(n, 0)]
+            if thread is not None and not any(self._own(f.column, column) for f in facts):
+                # the same line of the text, reached by other calls, is as good a witness
+                names = [location.name for location in thread.locations]
+                seen = {names[n] for n in range(count) if n not in free}
+                doubtful = doubtful or any(names[n] in seen and masks.get(n, 0) == fact.mask for n in free)
+                free = [n for n in free if names[n] not in seen or masks.get(n, 0) == fact.mask]
             if several or len(free) < count:
                 # what happens at places that were seldom sampled is not known, so nothing is said of them
-                others = sum(f.likely for n, f in enumerate(facts) if n != place) + math.log2(len(table.rows))
+                # (but whether a thread's own locals are in use there is the same each time)
+                others = math.log2(len(table.rows)) + sum(
+                    f.likely for n, f in enumerate(facts) if n != place and not self._own(f.column, column)
+                )
                 free = [
                     n for n in free if others + self._likely(table, masks, n) >= _SEEN or masks.get(n, 0) == fact.mask
                 ]
@@ -336,7 +379,15 @@ class Rows:
         params = tuple(p for p in variables(table.shape) if p.name in needed)
         score = sum(math.log2((f.mask.bit_count() + 0.5) / len(table.rows)) for f in never)
         score += math.log2(len(table.rows)) - len(shown) - len(params)
-        return (score - 3 * several if len(shown) > 1 else 99.0), Clause(params, shown)
+        return (score - 8 * several - 12 * doubtful if len(shown) > 1 else 99.0), Clause(params, shown)
+
+    def _own(self, column: Column, place: Column) -> bool:
+        """Whether a column is a local of the thread whose place another one is."""
+        thread = self.protocol.by_pc.get(place.var)
+        if thread is None or not column.var or column.index != place.index:
+            return False
+        var = self.protocol.vars[column.var]
+        return var.storage is y.Storage.LOCAL and var.name.startswith(f"{thread.name}.")
 
     def _likely(self, table: Table, masks: dict[int, int], value: int) -> float:
         return math.log2((masks.get(value, 0).bit_count() + 0.5) / len(table.rows))

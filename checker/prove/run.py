@@ -23,6 +23,7 @@ from checker.records import dataclass
 Verdict = Literal["proved", "not proved", "obstacle", "time"]
 
 _STATES: Final = 150_000  # breadth first, of two of everything
+_DOUBTED: Final = 25_000  # that clauses are tried on before they are believed
 _WALKED: Final = 30_000  # on random walks
 
 
@@ -109,6 +110,7 @@ def samples(made: Protocol, instance: Instance) -> Rows:
     if not complete:
         rows.sample(two, walks(two, _WALKED))
     rows.sample(three := Instance(instance.system, sizes_of(instance, every, 3)), walks(three, _WALKED))
+    rows.doubts = [(three, walks(three, _DOUBTED, seed=1)), (two, walks(two, _DOUBTED, seed=2))]
     return rows
 
 

@@ -13,7 +13,7 @@ from checker.cli import main
 from checker.core.verdict import ExitCode
 from checker.engines import Run
 from checker.lang.names import load_model
-from checker.mutate import Fate, Mutant, mutants
+from checker.mutate import Fate, Mutant, chosen_checks, mutants
 from checker.plan import Overrides, plans
 
 MODEL = """model seats;
@@ -116,3 +116,73 @@ def test_the_records_fit_their_schema(seats: str, tmp_path: Path) -> None:
 def test_only_a_check_that_passes_can_be_asked(seats: str, check: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mutate", seats, "--check", check, "--engine", "explorer"]) == ExitCode.USAGE
     assert "error:" in capsys.readouterr().err
+
+
+CHECKS = """model pages;
+sort CPU = 1;
+object page = 1;
+config RUNS = true;
+var mapped : page? = null;
+var flag : bool;
+proc never() { flag = true; }
+thread owner on CPU {
+    loop {
+        either {
+            atomic { await RUNS && !mapped; mapped = alloc page; }
+        } or {
+            atomic { await mapped; let p = mapped; mapped = null; free p; }
+        } or {
+            flag = !flag;
+        } or {
+            await !RUNS && mapped;
+            never();
+        }
+    }
+}
+invariant one: mapped => live(mapped);
+check upstream { allow unreached; }                   expect pass;
+check upstream_idle { RUNS = false; allow unreached one; allow unreached; } expect pass;
+check other { allow unreached; }                      expect pass;
+"""
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> str:
+    file = tmp_path / "pages.lzm"
+    file.write_text(CHECKS)
+    return str(file)
+
+
+def test_an_object_that_is_no_longer_freed_leaks(pages: str) -> None:
+    free = fates(pages)["free: free p;"]
+    assert (free.fate, free.by) == (Fate.NOTICED, "leak")
+
+
+def test_what_is_never_executed_is_not_left_out(pages: str) -> None:
+    assert not [m for m in fates(pages).values() if m.owner == "never"]
+
+
+def test_the_checks_named_upstream_are_asked(pages: str) -> None:
+    assert chosen_checks(load_model(pages), ()) == ["upstream", "upstream_idle"]
+    assert chosen_checks(load_model(pages), ("other",)) == ["other"]
+
+
+def test_one_check_that_notices_is_enough(pages: str) -> None:
+    model = load_model(pages)
+    asked = plans(model, ("upstream_idle", "upstream"), Overrides())
+    found = {m.text: m for m in mutants(model, asked, Run(engine="explorer"))}
+    assert found["free p;"].fate is Fate.NOTICED
+    assert found["free p;"].check == "upstream"
+
+
+def test_the_tools_libraries_are_left_alone_unless_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "user.lzm"
+    file.write_text(
+        'model user;\nuse "std/mm";\nconfig MMU_LAZY_TLB_REFCOUNT = true;\nobject mm = 1;\n'
+        "thread t on CPU { loop { let m = mm_alloc(); mmput(m); } }\ncheck upstream { CPU = 1; } expect pass;\n"
+    )
+    model = load_model(str(file))
+    asked = plans(model, ("upstream",), Overrides())
+    run = Run(engine="explorer")
+    assert {m.span.file for m in mutants(model, asked, run)} == {str(file)}
+    assert "std/mm.lzm" in {m.span.file for m in mutants(model, asked, run, libraries=True)}

@@ -26,6 +26,7 @@ HISTORY: Final = 2
 """Messages kept of a location, where nobody says otherwise."""
 
 _NOT_FULL: Final = ("smp_wmb", "smp_rmb", "barrier")
+_KEPT: Final = 20_000
 _CONTEXTS = (ThreadKind.INTERRUPT, ThreadKind.NMI)
 
 Mode = Literal["none", "read", "write", "rmw", "many", "born", "freed"]
@@ -73,12 +74,14 @@ class WeakProgram(Program):
         self._on_cpu = {a.thread for a in instance.system.actions if a.cpu is not None}
         self._agents: dict[tuple[str, tuple[int, ...]], int] = {}
         self._agent_of: list[int] = [self._agent(n) for n in range(len(self.rules))]
+        self._pc_of = [self._pc_slot(n) for n in range(len(self.rules))]
         self._indices = [self._compiled_indices(n) for n in range(len(self.rules))]
         self._uses = [self._use(n, None) if self._is_fixed(n) else None for n in range(len(self.rules))]
         self._syncs = [self._synchronises(rule.action) for rule in self.rules]
         self._barriers = [self._is_barrier(rule.action) for rule in self.rules]
         self._reading = self._by_location()
         self._controls = [n for n, (var, _) in enumerate(instance.slots) if var.storage is Storage.CONTROL]
+        self._tidy: dict[tuple[Memory, tuple[Value, ...]], Memory] = {}
         self._next_at: dict[tuple[Value, ...], tuple[tuple[int, int | None], ...]] = {}
         self._needs_at: dict[tuple[Value, ...], dict[int, frozenset[int]]] = {}
         self._needed = {t.name: self._accessed(t.name) for t in instance.system.threads}
@@ -107,6 +110,13 @@ class WeakProgram(Program):
         else:
             key = (thread.name, tuple(self._constant(i, env) for i in rule.action.self))
         return self._agents.setdefault(key, len(self._agents))
+
+    def _pc_slot(self, number: int) -> int:
+        """Where the state says where the thread of a step is."""
+        rule = self.rules[number]
+        env = semantics.environment(rule.action, rule.choice)
+        index = tuple(self._constant(i, env) for i in rule.action.self)
+        return self.instance.slot(self.instance.thread(rule.action.thread).pc, index)
 
     def _constant(self, expr: Expr, env: dict[str, int]) -> int:
         value = semantics.evaluate(self.instance, expr, (), env)
@@ -351,14 +361,22 @@ class WeakProgram(Program):
             latest = cast(tuple[Value, ...], messages[-1].value)
             for slot, part in zip(self._slots[location], latest, strict=True):
                 changed[slot] = part
-        base = tuple(changed)
-        for agent, taken in self._next(base):
-            if taken is None:
-                work.before_mb(agent)
-            else:
-                work.before_acquire(agent, taken)
-        self.cut = work.tidy(self._history, self._needs(base)) or self.cut
-        return Move(number, cast(State, (*changed, work.done())), note)
+        return Move(number, cast(State, (*changed, self._tidied(work, tuple(changed)))), note)
+
+    def _tidied(self, work: Work, base: State) -> Memory:
+        """The canonical form of the memory, which many steps lead to: what was found is kept for a while."""
+        key = work.done(), tuple(base[slot] for slot in self._controls)
+        if key not in self._tidy:
+            for agent, taken in self._next(base):
+                if taken is None:
+                    work.before_mb(agent)
+                else:
+                    work.before_acquire(agent, taken)
+            self.cut = work.tidy(self._history, self._needs(base)) or self.cut
+            if len(self._tidy) >= _KEPT:
+                self._tidy.clear()
+            self._tidy[key] = work.done()
+        return self._tidy[key]
 
     def _next(self, base: State) -> tuple[tuple[int, int | None], ...]:
         """The agents that can do nothing before a full barrier (None), or before an atomic acquire of some location."""
@@ -370,10 +388,7 @@ class WeakProgram(Program):
     def _next_now(self, base: State) -> Iterator[tuple[int, int | None]]:
         candidates: dict[int, list[int]] = {}
         for number, rule in enumerate(self.rules):
-            env = semantics.environment(rule.action, rule.choice)
-            pc = self.instance.thread(rule.action.thread).pc
-            index = tuple(self._constant(i, env) for i in rule.action.self)
-            if base[self.instance.slot(pc, index)] == rule.action.at:
+            if base[self._pc_of[number]] == rule.action.at:
                 candidates.setdefault(self._agent_of[number], []).append(number)
         for agent, numbers in candidates.items():
             kinds = {self._first(number) for number in numbers}

@@ -65,7 +65,7 @@ struct worker {
 	struct witness witness[LZ_PROPERTIES];
 	/* what is left of the piece of work at hand */
 	uint32_t piece_arena, piece_next, piece_end;
-	struct region targets, degrees, stretches;
+	struct region targets, turns, degrees, stretches;
 	/* pads to whole cache lines, so that workers do not share any */
 	char pad[128];
 };

@@ -37,6 +37,12 @@ static void set_able(const struct search *q, unsigned arena, uint32_t place, uin
 				      memory_order_relaxed);
 }
 
+/* A successor is kept as the representative of its class, in which objects may have other names. */
+static inline uint64_t renamed(uint64_t objects, unsigned turn)
+{
+	return turn ? model_turned(objects, turn) : objects;
+}
+
 /* One walk over a worker's states, the last first; true if something was added. */
 static bool sweep_kept(const struct search *q, const struct worker *w, uint64_t full, bool first)
 {
@@ -45,6 +51,7 @@ static bool sweep_kept(const struct search *q, const struct worker *w, uint64_t 
 	const struct stretch *begin = (const struct stretch *)(const void *)w->stretches.at;
 	const uint16_t *degree = (const uint16_t *)(const void *)(w->degrees.at + w->degrees.used);
 	const state_number *target = (const state_number *)(const void *)(w->targets.at + w->targets.used);
+	const uint8_t *turn = (const uint8_t *)(const void *)(w->turns.at + w->turns.used);
 	bool changed = false;
 
 	while (stretch-- != begin) {
@@ -55,13 +62,14 @@ static bool sweep_kept(const struct search *q, const struct worker *w, uint64_t 
 			uint64_t old = 0, able;
 
 			target -= count;
+			turn -= model_turns ? count : 0;
 			if (!first)
 				old = get_able(q, stretch->arena, i);
 			if (old == full)
 				continue;
 			able = first ? *degree & LZ_CUT ? full : full & ~model_live(&states[i]) : old;
 			for (unsigned k = 0; k < count && able != full; k++)
-				able |= get_able(q, target[k] & low, target[k] >> bits);
+				able |= renamed(get_able(q, target[k] & low, target[k] >> bits), model_turns ? turn[k] : 0);
 			if (able != old) {
 				set_able(q, stretch->arena, i, able);
 				changed = true;
@@ -101,11 +109,12 @@ void leak_flush(struct search *q, struct worker *w)
 	for (unsigned i = 0; i < x->pending; i++) {
 		state_number owner = x->owners[i], target = state_find(q, &x->batch[i], x->hashes[i]);
 		uint64_t old = get_able(q, owner & low, owner >> bits);
-		uint64_t able = old | get_able(q, target & low, target >> bits);
+		uint64_t able = old | renamed(get_able(q, target & low, target >> bits), x->turns[i]);
 
 		if (able != old) {
 			set_able(q, owner & low, owner >> bits, able);
-			((state_number *)(void *)q->next[owner & low].at)[owner >> bits] = target + 1;
+			if (!x->turns[i]) /* only these are followed */
+				((state_number *)(void *)q->next[owner & low].at)[owner >> bits] = target + 1;
 			w->more = true;
 		}
 	}

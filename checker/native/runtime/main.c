@@ -75,6 +75,7 @@ static void make_workers(struct search *q)
 		w->id = i;
 		w->arena = &q->arenas[i];
 		if (q->edges && (!region_reserve(&w->targets, machine_memory()) ||
+				 (model_turns && !region_reserve(&w->turns, machine_memory())) ||
 				 !region_reserve(&w->degrees, machine_memory()) ||
 				 !region_reserve(&w->stretches, machine_memory())))
 			drop_edges(q);
@@ -133,7 +134,7 @@ int main(int count, char **arguments)
 	make_workers(q);
 	store_init(q);
 	/* besides, each worker's states and three kinds of notes for leaks, each begun in a page that is not full */
-	q->base = resident_bytes() + region_waste() * (q->threads * (q->edges ? 4 : 1) + 1);
+	q->base = resident_bytes() + region_waste() * (q->threads * (q->edges ? 4 + model_turns : 1) + 1);
 	search_run(q);
 	if (model_leaks && q->options.fingerprints)
 		q->leaks_unknown = true;

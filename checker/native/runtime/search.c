@@ -126,7 +126,7 @@ static void halt(struct search *q, enum limit why)
 
 static uint64_t edge_bytes(const struct search *q)
 {
-	return transitions_now(q) * sizeof(state_number) + states_now(q) * sizeof(uint16_t);
+	return transitions_now(q) * (sizeof(state_number) + model_turns) + states_now(q) * sizeof(uint16_t);
 }
 
 /* What states, table and leaks take. */
@@ -340,6 +340,7 @@ void drop_edges(struct search *q)
 	q->edges = false;
 	for (unsigned i = 0; i < q->threads; i++) {
 		region_release(&q->workers[i].targets);
+		region_release(&q->workers[i].turns);
 		region_release(&q->workers[i].degrees);
 		region_release(&q->workers[i].stretches);
 	}
@@ -351,6 +352,7 @@ static bool edges_full(const struct search *q)
 		const struct worker *w = &q->workers[i];
 
 		if (w->targets.room - w->targets.used < w->targets.room / 8 ||
+		    (model_turns && w->turns.room - w->turns.used < w->turns.room / 8) ||
 		    w->degrees.room - w->degrees.used < w->degrees.room / 8 ||
 		    w->stretches.room - w->stretches.used < w->stretches.room / 8)
 			return true;
@@ -442,14 +444,14 @@ static void start(struct search *q)
 		struct state s = q->initial[i];
 
 		model_canonical(&s);
-		sink_put(&w->sink, &s);
+		sink_put(&w->sink, &s, 0);
 		if (atomic_exchange(&q->grow, false)) {
 			worker_flush(q, w);
 			table_grow(q, false);
 		}
 	}
 	worker_flush(q, w);
-	w->targets.used = 0;
+	w->targets.used = w->turns.used = 0;
 	next_level(q);
 }
 

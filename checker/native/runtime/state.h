@@ -52,6 +52,7 @@ struct sink {
 	unsigned pending;
 	uint64_t hashes[LZ_BATCH];
 	uint32_t owners[LZ_BATCH];
+	uint8_t turns[LZ_BATCH]; /* how the objects that may leak have changed names: see model_turned */
 	struct state batch[LZ_BATCH];
 };
 
@@ -72,6 +73,9 @@ extern const int16_t model_leak_property[];
 
 void model_expand(const struct state *s, struct sink *x);
 void model_canonical(struct state *s);
+/* Bits of the objects that may leak, of a canonical state, as they were before the turn that made it one. */
+extern const bool model_turns;
+uint64_t model_turned(uint64_t objects, unsigned turn);
 uint64_t model_broken(const struct state *s);
 uint64_t model_marked(const struct state *s, uint64_t wanted);
 uint64_t model_missteps(const struct state *s, const struct state *t);
@@ -135,7 +139,7 @@ static inline void sink_fault(struct sink *x, uint32_t rule)
 	}
 }
 
-static inline void sink_put(struct sink *x, const struct state *n)
+static inline void sink_put(struct sink *x, const struct state *n, unsigned turn)
 {
 	uint64_t h = LZ_UNLIKELY(x->strong) ? state_fingerprint(n) : state_hash(n);
 	unsigned i = x->pending;
@@ -143,6 +147,7 @@ static inline void sink_put(struct sink *x, const struct state *n)
 	x->batch[i] = *n;
 	x->hashes[i] = h;
 	x->owners[i] = x->owner;
+	x->turns[i] = (uint8_t)turn;
 	__builtin_prefetch(&x->slots[h >> x->shift], 1);
 	x->pending = i + 1;
 	if (LZ_UNLIKELY(i + 1 == LZ_BATCH))

@@ -274,8 +274,11 @@ bool worker_flush(struct search *q, struct worker *w)
 			atomic_store(&q->pause, 1);
 			return false;
 		}
-		if (q->edges)
+		if (q->edges) {
 			region_push(&w->targets, number);
+			if (model_turns)
+				w->turns.at[w->turns.used++] = x->turns[i];
+		}
 	}
 	added = atomic_load_explicit(&w->arena->count, memory_order_relaxed) - before;
 	if (LZ_UNLIKELY(added >= w->quota)) {

@@ -101,8 +101,10 @@ static inline bool next_order(uint8_t *order, const uint64_t *keys, unsigned cou
 	return false;
 }
 
+/* The least state so far, and the number of the order of the objects that may leak which gave it; and that at hand. */
 struct best {
 	bool found;
+	unsigned turn, turning;
 	struct state state;
 };
 
@@ -116,8 +118,10 @@ static inline bool state_less(const struct state *a, const struct state *b)
 
 static inline void consider(struct best *best, const struct state *s)
 {
-	if (!best->found || state_less(s, &best->state))
+	if (!best->found || state_less(s, &best->state)) {
 		best->state = *s;
+		best->turn = best->turning;
+	}
 	best->found = true;
 }
 
