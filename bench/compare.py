@@ -106,7 +106,7 @@ def lzcheck(name: str, size: Size, work: Path, *options: str, forget: str = "", 
         entry.unlink()
     env = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(HERE.parent)}
     if forget == "*":  # what scripts/setup does
-        subprocess.run([sys.executable, "-m", "checker.native.build"], cwd=work, env=env, check=True)
+        subprocess.run([sys.executable, "-m", "checker.prepare"], cwd=work, env=env, check=True)
     properties = [word for name in LIKE_PEERS * like_peers for word in ("--property", name)]
     sizes = ["--size", f"CPU={size.cpus}", "--size", f"mm={size.mms}"]
     command = ["-m", "checker", str(MODEL), "--check", CHECKS[size.bug], *sizes, *properties, *options, "--json", "-"]

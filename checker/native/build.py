@@ -374,8 +374,3 @@ def _end(job: _Job) -> None:
     if job.process.poll() is None:
         job.process.kill()
     job.process.communicate()
-
-
-if __name__ == "__main__":
-    with contextlib.suppress(NoCompiler, CompilerFailed, NoRoom):
-        prepare_engines()
