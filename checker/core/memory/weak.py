@@ -244,7 +244,7 @@ class WeakProgram(Program):
         return self._successors_of
 
     def _successors_of(self, state: State) -> list[Transition]:
-        return sorted({(m.rule, m.target) for m in self.moves(state)}, key=lambda t: t[0])
+        return sorted(dict.fromkeys((m.rule, m.target) for m in self.moves(state)), key=lambda t: t[0])
 
     def moves(self, state: State) -> Iterator[Move]:
         """All transitions from a state, with what there is to say of them."""
