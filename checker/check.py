@@ -13,6 +13,7 @@ from checker.core.semantics import SetupFault
 from checker.core.system import Property, PropertyKind
 from checker.core.trace import ReplayError, Trace, replay
 from checker.core.verdict import (
+    BROKEN,
     CheckResult,
     Expectation,
     Finding,
@@ -27,8 +28,6 @@ from checker.lang.diagnostics import Diagnostic, UserError, suggest
 from checker.lang.names import Model
 from checker.plan import Plan, make_instance
 from checker.search import Listener
-
-_BROKEN = (Outcome.VIOLATED, Outcome.BOUND)
 
 
 class WrongPath(Exception):
@@ -203,7 +202,7 @@ def _allowed(verdict: PropertyVerdict, plan: Plan) -> PropertyVerdict:
 
 def _findings(result: CheckResult, plan: Plan) -> Iterator[Finding]:
     """What makes a pass worth nothing."""
-    broken = any(v.outcome in _BROKEN for v in result.verdicts)
+    broken = bool(result.broken)
     if plan.expectation.verdict != "pass" or broken or not result.statistics.complete:
         return
     if not plan.allow_all:
@@ -240,7 +239,7 @@ def _missing_failures(result: CheckResult) -> Iterator[str]:
     expectation = result.expectation
     for target in expectation.properties:
         verdicts = [v for v in result.verdicts if is_one_of(v.property, (target,))]
-        failed = [v for v in verdicts if v.outcome in _BROKEN]
+        failed = [v for v in verdicts if v.outcome in BROKEN]
         if not failed:
             found = (
                 verdicts[0].outcome.value if verdicts else "cannot fail: nothing in this configuration could violate it"

@@ -158,6 +158,19 @@ def _bounded(
         raise UserError.of("LZ602", str(reason), hint="--engine explorer") from None
 
 
+def _explored(
+    instance: Instance,
+    properties: tuple[Property, ...],
+    run: Run,
+    stop_on: frozenset[str] | None,
+    events: Listener | None,
+) -> Exploration:
+    return explore(
+        instance, properties, run.limits, strategy=run.strategy, seed=run.seed,
+        walks=run.walks, walk_length=run.walk_length, stop_on=stop_on, events=events,
+    )  # fmt: skip
+
+
 def _weak(
     instance: Instance,
     properties: tuple[Property, ...],
@@ -166,10 +179,7 @@ def _weak(
     events: Listener | None,
 ) -> Answer:
     """The explorer, with what the bounds of the weak memory model mean for its answer."""
-    found = explore(
-        instance, properties, run.limits, strategy=run.strategy, seed=run.seed,
-        walks=run.walks, walk_length=run.walk_length, stop_on=stop_on, events=events,
-    )  # fmt: skip
+    found = _explored(instance, properties, run, stop_on, events)
     kept = instance.system.history
     within = "with all messages kept" if kept is None else f"with {kept} messages kept of a location"
     hit = "; older ones that could be read were dropped" if found.cut else ", which was enough" if kept else ""
@@ -223,8 +233,4 @@ def search(
             if run.engine == "native":
                 raise UserError.of("LZ602", str(reason), hint="--engine explorer needs no compiler") from None
             notes = (f"the explorer answered instead of the native engine: {reason}",)
-    found = explore(
-        instance, properties, run.limits, strategy=run.strategy, seed=run.seed,
-        walks=run.walks, walk_length=run.walk_length, stop_on=stop_on, events=events,
-    )  # fmt: skip
-    return Answer("explorer", found, (), notes)
+    return Answer("explorer", _explored(instance, properties, run, stop_on, events), (), notes)

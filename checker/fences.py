@@ -12,7 +12,7 @@ from typing import Final
 
 from checker.check import run_check
 from checker.core.system import System, without_words
-from checker.core.verdict import ExitCode, Expectation, Outcome
+from checker.core.verdict import ExitCode, Expectation
 from checker.engines import Run
 from checker.lang import syntax as s
 from checker.lang.diagnostics import UserError
@@ -20,7 +20,7 @@ from checker.lang.names import Model
 from checker.lang.primitives import FENCES, PRIMITIVES
 from checker.lang.source import Span
 from checker.lang.walk import nodes
-from checker.mutations import bodies, substituted, text_of
+from checker.mutations import bodies, place_in, substituted, text_of
 from checker.plan import MEMORY_MODELS, Overrides, Plan, make_instance, plans
 from checker.pool import in_parallel
 from checker.records import dataclass
@@ -129,9 +129,8 @@ def _trouble(model: Model, plan: Plan, run: Run) -> str:
         return f"{plan.name}: {error.diagnostics[0].message}"
     if result.exit_code is ExitCode.EXPECTED:
         return ""
-    broken = [v.property.name for v in result.verdicts if v.outcome in (Outcome.VIOLATED, Outcome.BOUND)]
-    if broken:
-        return f"{plan.name} does not pass as it is: {broken[0]} fails"
+    if result.broken:
+        return f"{plan.name} does not pass as it is: {result.broken[0].property.name} fails"
     return f"{plan.name} does not pass as it is: {result.statistics.limit or 'something is not reached'}"
 
 
@@ -155,12 +154,7 @@ def _without(model: Model) -> Iterator[tuple[Fence, Model]]:
                     found.append((Fence(text_of(model, node), weaker, owner, node.span), put_back(changed)))
                 case _:
                     pass
-    yield from sorted(found, key=lambda f: _place(model, f[0].span))
-
-
-def _place(model: Model, span: Span) -> tuple[bool, str, int, int]:
-    """Libraries first."""
-    return span.file == model.file, span.file, span.line, span.column
+    yield from sorted(found, key=lambda f: place_in(model, f[0].span))
 
 
 def _removed(body: s.Block, node: s.Node) -> s.Block:
@@ -187,10 +181,8 @@ def _need(task: _Task, memory: str, under: tuple[Plan, ...]) -> Need:
         if memory != "weak" and without_words(changed) == without_words(original):
             continue  # weak looks at the orders themselves, the others at what a step does
         result = run_check(task.model, plan, task.run)
-        broken = [v for v in result.verdicts if v.outcome in (Outcome.VIOLATED, Outcome.BOUND)]
-        if broken:
-            first = min(broken, key=lambda v: len(v.trace.steps) if v.trace is not None else 0)
-            steps = len(first.trace.steps) if first.trace is not None else None
+        if result.first_broken is not None:
+            first, steps = result.first_broken
             return Need(first.property.name, plan.name, steps)
         undecided = undecided or (result.statistics.limit or "" if not result.statistics.complete else "")
     return Need(undecided=undecided, part=part)

@@ -19,7 +19,7 @@ from checker.core.trace import Step, Trace, step_of
 from checker.core.unbounded import without_bounds
 from checker.core.verdict import Limits
 from checker.records import dataclass
-from checker.search import Search, Stop
+from checker.search import reachable
 from checker.smt import NotInductive, explore_bounded, induct
 
 SAMPLES: Final = 20_000
@@ -83,7 +83,7 @@ def check_induction(instance: Instance, k: int = 1, seconds: float | None = None
     bounded, instance = instance, Instance(without_bounds(instance.system), instance.sizes)
     base = explore_bounded(instance, asked, Limits(depth=k - 1, seconds=seconds), stop_on=frozenset())
     found = induct(instance, asked, k, seconds)
-    samples, complete = _sampled(bounded) if found.broken else ([], False)
+    samples, complete = reachable(bounded, SAMPLES) if found.broken else ([], False)
     by_name = {p.name: p for p in asked}
     ctis = tuple(_cti(instance, by_name[b.property], b, samples) for b in found.broken)
     violated = tuple(r.property.name for r in base.violated)
@@ -124,16 +124,6 @@ def _fault(instance: Instance, state: State, property: Property) -> Choice | Non
                 if semantics.is_enabled(instance, state, choice):
                     return choice
     return None
-
-
-def _sampled(instance: Instance) -> tuple[list[State], bool]:
-    """The first reachable states, breadth first, and whether there are no others."""
-    search = Search(instance, (), Limits(states=SAMPLES), frozenset(), None)
-    try:
-        search.breadth_first()
-    except Stop:
-        pass
-    return list(search.seen), search.complete
 
 
 def distinguish(instance: Instance, state: State, samples: list[State]) -> tuple[tuple[int, Value], ...]:

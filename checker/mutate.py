@@ -18,7 +18,7 @@ from checker.engines import Run
 from checker.lang.diagnostics import UserError
 from checker.lang.names import Model
 from checker.lang.source import Span
-from checker.mutations import Mutation, mutations
+from checker.mutations import Mutation, mutations, place_in
 from checker.plan import Plan, make_instance
 from checker.pool import in_parallel
 from checker.records import dataclass
@@ -111,7 +111,7 @@ def mutants(
 def _in_order(model: Model, libraries: bool) -> list[Mutation]:
     """As in the text, libraries first."""
     chosen = (m for m in mutations(model) if libraries or m.span.file == model.file or m.span.file[:4] != _OWN)
-    return sorted(chosen, key=lambda m: (m.span.file == model.file, m.span.file, m.span.line, m.span.column))
+    return sorted(chosen, key=lambda m: place_in(model, m.span))
 
 
 def _differs(before: CheckResult, mutation: Mutation, plan: Plan) -> bool:
@@ -164,10 +164,8 @@ def _result(model: Model, plan: Plan, run: Run) -> CheckResult:
 
 def _judged(mutant: Mutant, result: CheckResult) -> Mutant:
     mutant = replace(mutant, states=result.statistics.states)
-    broken = [v for v in result.verdicts if v.outcome in (Outcome.VIOLATED, Outcome.BOUND)]
-    if broken:
-        first = min(broken, key=lambda v: len(v.trace.steps) if v.trace is not None else 0)
-        steps = len(first.trace.steps) if first.trace is not None else None
+    if result.first_broken is not None:
+        first, steps = result.first_broken
         return replace(mutant, fate=Fate.NOTICED, by=first.property.name, steps=steps)
     if not result.statistics.complete:
         return replace(mutant, fate=Fate.UNDECIDED, by=result.statistics.limit or "")

@@ -194,6 +194,11 @@ class _Mutator:
         return "reference" if name in ("get", "put") else "update"
 
 
+def place_in(model: Model, span: Span) -> tuple[bool, str, int, int]:
+    """To sort by: as in the text, libraries first."""
+    return span.file == model.file, span.file, span.line, span.column
+
+
 def text_of(model: Model, node: s.Node) -> str:
     """A node as the model writes it."""
     source = model.sources.get(node.span.file)

@@ -349,3 +349,13 @@ class Search:
             rules.append(self.rules[number])
             number = self.parents[number]
         return self.path(self.rules[number], reversed(rules))
+
+
+def reachable(instance: Instance, states: int) -> tuple[list[State], bool]:
+    """The first reachable states, breadth first, and whether there are no more."""
+    search = Search(instance, (), Limits(states=states), frozenset(), None)
+    try:
+        search.breadth_first()
+    except Stop:
+        pass
+    return list(search.seen), search.complete

@@ -7,10 +7,19 @@ import sys
 from pathlib import Path
 
 _STATM = "/proc/self/statm"
+_STATUS = "/proc/self/status"
 
 
 def peak_memory() -> float:
     """The largest resident size so far."""
+    try:  # ru_maxrss would be inherited over exec from whoever started this program
+        lines = Path(_STATUS).read_text(encoding="ascii", errors="replace").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+    except (OSError, ValueError, IndexError, StopIteration):
+        return _largest_ever()
+
+
+def _largest_ever() -> float:
     try:
         import resource
     except ImportError:  # not on every system

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import field
+from typing import Final
 
 from checker.core.instance import Instance
 from checker.core.system import Property
@@ -24,6 +25,10 @@ class Outcome(enum.Enum):
     BOUND = "bound reached"  # a bound of the model would be outgrown
     UNKNOWN = "unknown"
     UNSUPPORTED = "unsupported"
+
+
+BROKEN: Final = (Outcome.VIOLATED, Outcome.BOUND)
+"""The outcomes of a property that fails."""
 
 
 class ExitCode(enum.IntEnum):
@@ -140,11 +145,19 @@ class CheckResult:
         """0, 1 or 3, for this check alone: 3 where a limit came before the answer."""
         if self.surprises:
             return ExitCode.SURPRISE
-        if self.expectation.verdict == "fail" and self._failures_found:
+        if self.expectation.verdict == "fail" and self.broken:  # what should not have failed is a surprise
             return ExitCode.EXPECTED
         return ExitCode.EXPECTED if self.statistics.complete else ExitCode.LIMIT
 
     @property
-    def _failures_found(self) -> bool:
-        """Whether something that is expected to fail was found to fail (what was not is a surprise)."""
-        return any(v.outcome in (Outcome.VIOLATED, Outcome.BOUND) for v in self.verdicts)
+    def broken(self) -> tuple[PropertyVerdict, ...]:
+        """The properties that were found to fail."""
+        return tuple(v for v in self.verdicts if v.outcome in BROKEN)
+
+    @property
+    def first_broken(self) -> tuple[PropertyVerdict, int | None] | None:
+        """The one that takes the fewest steps, and how many; None where nothing failed."""
+        if not self.broken:
+            return None
+        first = min(self.broken, key=lambda v: len(v.trace.steps) if v.trace is not None else 0)
+        return first, len(first.trace.steps) if first.trace is not None else None

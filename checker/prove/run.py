@@ -15,10 +15,11 @@ from checker.prove.linter import Obstacle, counts, obstacles
 from checker.prove.protocol import Protocol, holds, protocol
 from checker.prove.recheck import Recheck, fault_rules, recheck
 from checker.prove.rows import Rows
-from checker.prove.sampling import breadth_first, sizes_of, walks
+from checker.prove.sampling import sizes_of, walks
 from checker.prove.search import Found, Strengthening, Stuck
 from checker.prove.wording import Unreadable
 from checker.records import dataclass
+from checker.search import reachable
 
 Verdict = Literal["proved", "not proved", "obstacle", "time"]
 
@@ -105,7 +106,7 @@ def samples(made: Protocol, instance: Instance) -> Rows:
     rows = Rows(made)
     every = frozenset(s.name for s in instance.system.sorts)
     two = Instance(instance.system, sizes_of(instance, every, 2))
-    states, complete = breadth_first(two, _STATES)
+    states, complete = reachable(two, _STATES)
     rows.sample(two, states)
     if not complete:
         rows.sample(two, walks(two, _WALKED))

@@ -9,8 +9,6 @@ from typing import Final
 from checker.core import semantics
 from checker.core.compile import compile_instance
 from checker.core.instance import Instance, State
-from checker.core.verdict import Limits
-from checker.search import Search, Stop
 
 WALK: Final = 30
 """Steps of one walk."""
@@ -18,16 +16,6 @@ WALK: Final = 30
 _AGAIN: Final = 0.95  # of the walks go on from where another one was
 _POOL: Final = 8  # states kept of each combination of places
 _IDLE: Final = 300  # walks that meet nothing new, before it is given up
-
-
-def breadth_first(instance: Instance, states: int) -> tuple[list[State], bool]:
-    """The first reachable states, and whether there are no more."""
-    search = Search(instance, (), Limits(states=states), frozenset(), None)
-    try:
-        search.breadth_first()
-    except Stop:
-        pass
-    return list(search.seen), search.complete
 
 
 def walks(instance: Instance, states: int, seed: int = 0) -> list[State]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
-from checker.core.verdict import CheckResult, Outcome, is_one_of
+from checker.core.verdict import BROKEN, CheckResult, is_one_of
 from checker.report.phrases import counted, number, sizes
-
-_FAILING = (Outcome.VIOLATED, Outcome.BOUND)
 
 
 def render_catalogue(docs: Mapping[str, str], results: Sequence[CheckResult], command: str) -> str:
@@ -49,7 +47,7 @@ def _bugs(results: Sequence[CheckResult]) -> str:
 
 def _bug(result: CheckResult) -> tuple[str, ...]:
     asked = [v for v in result.verdicts if is_one_of(v.property, result.expectation.properties)]
-    failing = [v for v in asked if v.outcome in _FAILING]
+    failing = [v for v in asked if v.outcome in BROKEN]
     steps = [len(v.trace.steps) for v in failing if v.trace is not None]
     return (
         result.bug or "",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from checker.core.system import PropertyKind
-from checker.core.verdict import CheckResult, ExitCode, Outcome, PropertyVerdict, is_one_of
+from checker.core.verdict import BROKEN, CheckResult, ExitCode, PropertyVerdict, is_one_of
 from checker.report.phrases import (
     config_text,
     counted,
@@ -21,7 +21,6 @@ from checker.report.tracetext import render_trace
 
 __all__ = ["render_email", "render_result", "render_suite", "render_trace"]
 
-_FAILING: Final = (Outcome.VIOLATED, Outcome.BOUND)
 _NAMES_WIDTH: Final = 34
 
 
@@ -56,7 +55,7 @@ def render_suite(results: Sequence[CheckResult]) -> str:
 
 def _failing(result: CheckResult) -> list[PropertyVerdict]:
     """The violations worth showing: the expected ones where there are any, else all."""
-    failing = [verdict for verdict in result.verdicts if verdict.outcome in _FAILING]
+    failing = list(result.broken)
     expected = [v for v in failing if is_one_of(v.property, result.expectation.properties)]
     return expected or failing
 
@@ -75,7 +74,7 @@ def _heading(result: CheckResult) -> str:
 
 def _properties(verdicts: Sequence[PropertyVerdict]) -> str:
     """The table of verdicts; faults that none was found of share a row."""
-    quiet = [v for v in verdicts if v.property.kind is PropertyKind.FAULT and v.outcome not in _FAILING]
+    quiet = [v for v in verdicts if v.property.kind is PropertyKind.FAULT and v.outcome not in BROKEN]
     shared = quiet if len({(v.outcome, v.note) for v in quiet}) == 1 else []
     rows = [(v.property.name, v.property.kind.value, outcome_text(v)) for v in verdicts if v not in shared]
     if shared:

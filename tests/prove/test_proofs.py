@@ -19,8 +19,8 @@ from checker.prove.certificate import path_of, read, render, sections
 from checker.prove.holders import learn
 from checker.prove.protocol import after, protocol
 from checker.prove.run import Proof, check_certificate, prove
-from checker.prove.sampling import breadth_first
 from checker.prove.structure import Structure, evaluate
+from checker.search import reachable
 from tests.models import system_of
 from tests.prove import protocols
 
@@ -82,7 +82,7 @@ def test_the_state_after_a_rule_is_that_of_the_semantics(text: str) -> None:
     small = instance(text)
     made = protocol(small.system)
     rules = {r.name: r for r in made.rules}
-    states, _ = breadth_first(small, 400)
+    states, _ = reachable(small, 400)
     compared = 0
     for state in states[:: max(1, len(states) // 60)]:
         before = _structure(small, state)
@@ -112,9 +112,9 @@ def _structure(small: Instance, state: tuple[object, ...]) -> Structure:
 def test_counters_are_their_holders_in_every_state_of_larger_instances() -> None:
     """Learned from two CPUs and two objects, counted at three and three."""
     small = instance(protocols.REFS)
-    (equation,) = learn(protocol(small.system), [(small, breadth_first(small, 10_000)[0])])
+    (equation,) = learn(protocol(small.system), [(small, reachable(small, 10_000)[0])])
     large = instance(protocols.REFS, CPU=3, obj=3)
-    states, complete = breadth_first(large, 10_000)
+    states, complete = reachable(large, 10_000)
     assert complete and len(states) > 500
     for state in states:
         structure = _structure(large, state)
@@ -130,7 +130,7 @@ def test_counters_are_their_holders_in_every_state_of_larger_instances() -> None
 def test_a_proof_s_clauses_hold_in_every_state_of_larger_instances(refs: Proof) -> None:
     assert refs.certificate is not None
     large = instance(protocols.REFS, CPU=3, obj=3)
-    states, complete = breadth_first(large, 10_000)
+    states, complete = reachable(large, 10_000)
     assert complete
     for state in states[::5]:
         structure = _structure(large, state)

@@ -62,10 +62,21 @@ size_t machine_memory(void)
 	return pages > 0 && size > 0 ? (size_t)pages * (size_t)size : (size_t)4 << 30;
 }
 
+/* The most this program has taken; ru_maxrss only where nothing better is known, as exec inherits it. */
 uint64_t peak_bytes(void)
 {
 	struct rusage usage;
+	unsigned long long kib;
+	char line[256];
+	FILE *file = fopen("/proc/self/status", "r");
+	bool known = false;
 
+	while (file && !known && fgets(line, sizeof(line), file))
+		known = sscanf(line, "VmHWM: %llu kB", &kib) == 1;
+	if (file)
+		fclose(file);
+	if (known)
+		return (uint64_t)kib << 10;
 	if (getrusage(RUSAGE_SELF, &usage))
 		return 0;
 #ifdef __APPLE__
@@ -75,7 +86,7 @@ uint64_t peak_bytes(void)
 #endif
 }
 
-/* What this program takes now; a peak would be inherited from whoever started it. */
+/* What this program takes now. */
 uint64_t resident_bytes(void)
 {
 	const uint64_t guess = (uint64_t)4 << 20;
