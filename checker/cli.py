@@ -6,11 +6,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from checker.check import WrongPath
 from checker.core.printer import format_system
 from checker.core.verdict import CheckResult, ExitCode, Limits, Outcome
+from checker.engines import Run, usable_cores
 from checker.explorer import state_graph
 from checker.lang.diagnostics import CODES, UserError, suggest
 from checker.lang.names import Model, load_model
@@ -117,6 +119,8 @@ def _check(options: argparse.Namespace) -> ExitCode:
             if isinstance(result, UserError):
                 raise result
             results.append(result)
+    if not options.all:
+        results = [_advised(model, plan, result, run) for plan, result in zip(chosen, results, strict=True)]
     _write_files(options, results)
     if options.json != "-":
         if options.email:
@@ -126,6 +130,16 @@ def _check(options: argparse.Namespace) -> ExitCode:
         else:
             print("\n".join(render_result(r, values=not options.brief) for r in results), end="")
     return _worst(results)
+
+
+def _advised(model: Model, plan: Plan, result: CheckResult, run: Run) -> CheckResult:
+    """The result with what would forbid a violation that a weaker memory model allows."""
+    if plan.memory_model == "sc" or not result.broken or result.findings:
+        return result
+    from checker.barriers import advice, advice_text  # most runs do without
+
+    found = advice(model, plan, result, run)
+    return result if found is None else replace(result, notes=(*result.notes, advice_text(found)))
 
 
 def _suite(options: argparse.Namespace) -> ExitCode:
@@ -198,7 +212,7 @@ def _prove(options: argparse.Namespace) -> ExitCode:
     from checker.proving import prove_checks, recheck_models  # Z3 takes its time to load
 
     if options.check_only:
-        return recheck_models(_models([options.model]), options.check, options.smtlib, print)
+        return recheck_models(_models([options.model]), options.check, options.smtlib, print, usable_cores())
     say = print if options.verbose else None
     return prove_checks(
         load_model(options.model), options.check, overrides_of(options), options.time, options.smtlib, print, say

@@ -32,6 +32,9 @@ SMALL: Final = 20_000
 _TINY: Final = 5000
 """States that the explorer visits before a compiler is started beside it."""
 
+_WEAKER: Final = 10
+"""The explorer visits so many times fewer states in a second under the weak memory model."""
+
 _REMEMBERED: Final = 2000
 """Large checks that are remembered."""
 
@@ -113,13 +116,15 @@ def _small(
 
     While it is at it the native engine is compiled, if a core is free and not very few states are enough.
     """
-    question = repr((SMALL, instance.system, sorted(instance.sizes.items()), [p.name for p in properties], stop_on))
+    slower = _WEAKER if is_weak(instance) else 1
+    small, tiny = SMALL // slower, _TINY // slower
+    question = repr((small, instance.system, sorted(instance.sizes.items()), [p.name for p in properties], stop_on))
     large = f"large-{key(question)}"
     if read_entry(large) is not None:
         return None
-    most = SMALL if run.limits.states is None else min(SMALL, run.limits.states)
+    most = small if run.limits.states is None else min(small, run.limits.states)
     prepared = None
-    for few in sorted({min(_TINY, most), most}) if run.threads > 1 else [most]:
+    for few in sorted({min(tiny, most), most}) if run.threads > 1 else [most]:
         try:
             found = explore(instance, properties, replace(run.limits, states=few), stop_on=stop_on, events=events)
         except BaseException:
@@ -131,7 +136,7 @@ def _small(
         if few < most:
             with suppress(NoCompiler, CompilerFailed, NoRoom, Unsupported):  # it will be said when it is needed
                 prepared = prepare_native(instance, properties, symmetry=run.symmetry, por=run.por)
-    if most == SMALL:
+    if most == small:
         keep_entry(large, b"", of="large-", at_most=_REMEMBERED)
     return prepared
 
@@ -171,19 +176,16 @@ def _explored(
     )  # fmt: skip
 
 
-def _weak(
-    instance: Instance,
-    properties: tuple[Property, ...],
-    run: Run,
-    stop_on: frozenset[str] | None,
-    events: Listener | None,
-) -> Answer:
-    """The explorer, with what the bounds of the weak memory model mean for its answer."""
-    found = _explored(instance, properties, run, stop_on, events)
-    kept = instance.system.history
+def _within(instance: Instance, found: Exploration) -> tuple[str, ...]:
+    """What the bounds of the weak memory model mean for an answer."""
+    if not is_weak(instance):
+        return ()
+    kept, off = instance.system.history, instance.system.defer
     within = "with all messages kept" if kept is None else f"with {kept} messages kept of a location"
     hit = "; older ones that could be read were dropped" if found.cut else ", which was enough" if kept else ""
-    return Answer("explorer", found, (), (f"weak {within}{hit}; no access is put off",))
+    put = f"at most {off} {'access' if off == 1 else 'accesses'} put off by a thread" if off else "no access is put off"
+    more = "; more could have been" if found.refused else ", which was enough" if off else ""
+    return (f"weak {within}{hit}; {put}{more}",)
 
 
 def search(
@@ -203,11 +205,8 @@ def search(
     if run.strategy != "bfs" and run.engine in ("native", "smt"):
         wrong = f"the {run.engine} engine has no strategy '{run.strategy}'"
         raise UserError.of("LZ602", wrong, hint="--engine explorer")
-    if is_weak(instance):
-        if run.engine in ("smt", "native"):
-            wrong = f"the {run.engine} engine has no weak memory model"
-            raise UserError.of("LZ602", wrong, hint="--engine explorer")
-        return _weak(instance, properties, run, stop_on, events)
+    if is_weak(instance) and run.engine == "smt":
+        raise UserError.of("LZ602", "the smt engine has no weak memory model", hint="--engine native or explorer")
     if run.engine == "smt":
         return _bounded(instance, properties, run, stop_on, events)
     # where a violation is expected it would have to be searched for again without partial order
@@ -217,12 +216,12 @@ def search(
     if run.engine == "auto" and run.strategy == "bfs":
         small = _small(instance, properties, run, stop_on, events)
         if isinstance(small, Exploration):
-            return Answer("explorer", small)
+            return Answer("explorer", small, (), _within(instance, small))
         prepared = small
     if run.engine != "explorer" and run.strategy == "bfs":
         try:
             found = _native(instance, properties, run, stop_on, events, prepared)
-            return Answer("native", found, found.reductions)
+            return Answer("native", found, found.reductions, _within(instance, found))
         except EngineFailed as failure:
             if failure.starved:
                 raise MemoryError from failure
@@ -233,4 +232,5 @@ def search(
             if run.engine == "native":
                 raise UserError.of("LZ602", str(reason), hint="--engine explorer needs no compiler") from None
             notes = (f"the explorer answered instead of the native engine: {reason}",)
-    return Answer("explorer", _explored(instance, properties, run, stop_on, events), (), notes)
+    found = _explored(instance, properties, run, stop_on, events)
+    return Answer("explorer", found, (), (*notes, *_within(instance, found)))

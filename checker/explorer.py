@@ -56,7 +56,7 @@ class Exploration:
     `results` has an entry for each property asked about, by name, in their order.
     `reached` names the covers that were true, and the invariants whose premise was true, in some
     state.  `reductions` are those that were in force: empty where every state counts.  `cut`: the weak
-    memory model has dropped a message that could still have been read.
+    memory model has dropped a message that could still have been read; `refused`: it would have put off more.
     """
 
     instance: Instance
@@ -65,6 +65,7 @@ class Exploration:
     reached: frozenset[str]
     reductions: tuple[str, ...] = ()
     cut: bool = False
+    refused: bool = False
 
     @property
     def violated(self) -> tuple[Result, ...]:
@@ -135,7 +136,8 @@ def _exploration(search: Search, *, shortest: bool) -> Exploration:
         fired=fired,
     )
     cut = isinstance(search.program, WeakProgram) and search.program.cut
-    return Exploration(search.instance, results, statistics, frozenset(search.reached), cut=cut)
+    refused = isinstance(search.program, WeakProgram) and search.program.refused
+    return Exploration(search.instance, results, statistics, frozenset(search.reached), cut=cut, refused=refused)
 
 
 def _result(search: Search, property: Property, *, shortest: bool) -> Result:
@@ -176,8 +178,8 @@ def _unfound(search: Search, property: Property) -> Outcome:
 
 def _undefined(search: Search, property: Property, path: Path) -> str:
     """Why a property has no value at the end of a path, if that is what is wrong."""
-    if property.expr is None:
-        return ""
+    if property.expr is None or isinstance(search.program, WeakProgram):
+        return ""  # its steps have read other values than the states of a path show
     states = [next(s for n, s in enumerate(semantics.initial_states(search.instance)) if n == path.initial)]
     for choice in path.choices:
         states.append(semantics.apply(search.instance, states[-1], choice))

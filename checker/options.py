@@ -61,7 +61,7 @@ def overrides_of(options: argparse.Namespace) -> Overrides:
     """What the command line sets in the model."""
     return Overrides(
         _pairs(options.define, "-D NAME=VALUE"), _pairs(options.size, "--size SORT=NUMBER"), options.memory,
-        options.store_buffer, options.history,
+        options.store_buffer, options.history, options.defer,
     )  # fmt: skip
 
 
@@ -172,6 +172,8 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
                         help="stores that a store buffer of tso holds (default: 2)")  # fmt: skip
     parser.add_argument("--history", type=_natural, metavar="K",
                         help="messages that weak keeps of a location; 0: all (default: 2)")  # fmt: skip
+    parser.add_argument("--defer", type=_natural, metavar="P",
+                        help="accesses that a thread of weak may put off at a time (default: 1)")  # fmt: skip
 
 
 def _search_options(parser: argparse.ArgumentParser) -> None:

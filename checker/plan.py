@@ -7,7 +7,7 @@ from dataclasses import field, replace
 
 from checker.core.instance import Instance
 from checker.core.lower import lower_model
-from checker.core.memory import DEPTH, HISTORY, with_store_buffers
+from checker.core.memory import DEFER, DEPTH, HISTORY, with_store_buffers
 from checker.core.verdict import Expectation
 from checker.lang import syntax as s
 from checker.lang.diagnostics import Collector, Diagnostic, UserError, among, suggest
@@ -38,6 +38,7 @@ class Plan:
     memory_model: str = "sc"
     store_buffer: int = DEPTH
     history: int = HISTORY
+    defer: int = DEFER
     unsupported: str = ""
     allow_all: bool = False
     allowed: frozenset[str] = frozenset()
@@ -55,6 +56,7 @@ class Overrides:
     memory_model: str | None = None
     store_buffer: int | None = None
     history: int | None = None
+    defer: int | None = None
 
 
 def plans(model: Model, names: Iterable[str] | None, overrides: Overrides) -> list[Plan]:
@@ -76,7 +78,7 @@ def make_instance(model: Model, plan: Plan) -> Instance:
     system = lower_model(typecheck(model, plan.config), memory_model=plan.memory_model)
     if plan.memory_model == "tso":
         system = with_store_buffers(system, plan.store_buffer)
-    system = replace(system, history=plan.history or None)
+    system = replace(system, history=plan.history or None, defer=plan.defer)
     for sort in system.sorts:
         if not sort.statics and plan.sizes.get(sort.name, sort.size) == 0:
             settings = plan.declared.settings if plan.declared is not None else ()
@@ -114,7 +116,7 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
         return Plan("default", config, {}, Expectation())
     sizes: dict[str, int] = {}
     unbounded: set[str] = set()
-    memory, unsupported, store_buffer, history = "sc", "", DEPTH, HISTORY
+    memory, unsupported, store_buffer, history, defer = "sc", "", DEPTH, HISTORY, DEFER
     for setting in check.settings:
         name, value = setting.name.text, setting.value
         if name in model.configs:
@@ -142,8 +144,13 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
                 history = value
             else:
                 found.error("LZ601", "history is how many messages of a location are kept; 0: all", setting.span)
+        elif name == "defer":
+            if isinstance(value, int) and 0 <= value <= 8:
+                defer = value
+            else:
+                found.error("LZ601", "defer is how many accesses a thread may put off, from 0 to 8", setting.span)
         else:
-            known = [*model.configs, *model.sorts, *model.objects, "memory", "store_buffer", "history"]
+            known = [*model.configs, *model.sorts, *model.objects, "memory", "store_buffer", "history", "defer"]
             hint = among(name, known, "known here:")
             found.error("LZ206", f"the model has no config or sort '{name}'", setting.name.span, hint=hint)
     if memory not in MEMORY_MODELS:
@@ -157,7 +164,8 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
     if check.verdict == "deadlock":
         expectation = replace(expectation, verdict="fail", properties=("deadlock", *expectation.properties))
     return Plan(
-        check.name.text, config, sizes, expectation, memory, store_buffer, history, unsupported, check.allow_unreached,
+        check.name.text, config, sizes, expectation, memory, store_buffer, history, defer, unsupported,
+        check.allow_unreached,
         frozenset(n.text for n in check.allowed), check.bug, check, frozenset(unbounded),
     )  # fmt: skip
 
@@ -238,12 +246,13 @@ def _overridden(model: Model, plan: Plan, overrides: Overrides) -> Plan:
     expectation = plan.expectation
     store_buffer = overrides.store_buffer or plan.store_buffer
     history = plan.history if overrides.history is None else overrides.history
-    was = (plan.config, plan.sizes, plan.memory_model, plan.store_buffer, plan.history)
-    if (config, sizes, memory, store_buffer, history) != was:
+    defer = plan.defer if overrides.defer is None else overrides.defer
+    was = (plan.config, plan.sizes, plan.memory_model, plan.store_buffer, plan.history, plan.defer)
+    if (config, sizes, memory, store_buffer, history, defer) != was:
         expectation = replace(expectation, steps=None, states=None)
     if expectation.verdict == "proved" and not unbounded:
         expectation = replace(expectation, verdict="pass", properties=())
     return replace(
         plan, config=config, sizes=sizes, memory_model=memory, store_buffer=store_buffer, history=history,
-        expectation=expectation, unbounded=unbounded,
+        defer=defer, expectation=expectation, unbounded=unbounded,
     )  # fmt: skip

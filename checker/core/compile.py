@@ -87,6 +87,10 @@ class Program:
             if self.instance.action(choice.action).fault is None:
                 semantics.apply(self.instance, state, choice)
 
+    def _canonicaliser(self) -> Callable[[list[Value]], None]:
+        """What numbers the generations of a new state anew, in place."""
+        return _canonicaliser(self.instance)
+
     def _predicate(self, parameters: str, exprs: Iterable[Expr]) -> object:
         code = conjunction([self._emitter.expression(expr, {}) for expr in exprs])
         lines = _function("predicate", parameters, code)
@@ -95,7 +99,7 @@ class Program:
     def _run(self, source: str) -> dict[str, object]:
         namespace: dict[str, object] = {"position": position, **self._emitter.tables}
         if self.instance.system.families:
-            namespace["canon"] = _canonicaliser(self.instance)
+            namespace["canon"] = self._canonicaliser()
         exec(compile(source, f"<{self.instance.system.name}>", "exec"), namespace)
         return namespace
 

@@ -381,7 +381,7 @@ def _update(printer: _Printer, update: Update) -> str:
 def _property(printer: _Printer, prop: Property) -> Iterator[str]:
     sort = f" of {prop.sort}" if prop.sort else ""
     text = f' "{prop.text}"' if prop.text else ""
-    yield f"{prop.kind.value} {prop.name}{sort}{text}"
+    yield f"{prop.kind_text} {prop.name}{sort}{text}"
     if prop.premise is not None:
         yield f"  premise {printer.text(prop.premise)}"
     if prop.expr is not None:

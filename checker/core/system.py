@@ -445,6 +445,7 @@ class Property:
 
     `premise` is, for an invariant that is an implication, the condition that
     must be met somewhere for it to say anything.  `sort` is the leak's object.
+    An invariant that is a `lemma` is stated for the sake of proofs.
     """
 
     name: str
@@ -454,6 +455,12 @@ class Property:
     premise: Expr | None = None
     sort: str | None = None
     span: Span = field(default=NO_SPAN, compare=False)
+    lemma: bool = False
+
+    @property
+    def kind_text(self) -> str:
+        """What a reader calls it."""
+        return "lemma" if self.lemma else self.kind.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,6 +489,7 @@ class System:
     memory_model: str = "sc"
     buffers: tuple[StoreBuffer, ...] = ()
     history: int | None = 2  # messages kept of a location, under the weak memory model
+    defer: int = 1  # accesses that a thread may put off at a time, under the weak memory model
 
 
 def without_words(system: System) -> System:

@@ -15,7 +15,7 @@ STATEMENTS: Final = frozenset({
 })  # fmt: skip
 DECLARATIONS: Final = frozenset({
     "use", "config", "enum", "sort", "object", "static", "record", "var", "percpu", "hw", "ghost", "fn", "proc",
-    "interrupt", "nmi", "thread", "task", "hardware", "init", "invariant", "step", "cover", "final", "check",
+    "interrupt", "nmi", "thread", "task", "hardware", "init", "invariant", "lemma", "step", "cover", "final", "check",
     "ordered", "weak",
 })  # fmt: skip
 """The words that begin a statement, and those that begin a declaration."""
@@ -41,6 +41,7 @@ FORMS: Final[Mapping[str, str]] = {
     "hardware": "hardware NAME on CPU { ... }",
     "init": "init { ... }",
     "invariant": 'invariant NAME "what it says" : CONDITION;',
+    "lemma": 'lemma NAME "what it says" : CONDITION;',
     "step": 'step NAME "what it says" : CONDITION;',
     "cover": 'cover NAME "what it says" : CONDITION;',
     "final": "final CONDITION;",

@@ -538,7 +538,7 @@ class InitDecl(Declaration):
 
 @dataclass(frozen=True, slots=True)
 class PropertyDecl(Declaration):
-    kind: str  # invariant step cover
+    kind: str  # invariant lemma step cover
     name: Name
     text: str | None
     expr: Expr

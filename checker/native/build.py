@@ -36,6 +36,10 @@ FLAGS: Final = ("-std=gnu11", "-w", "-pthread")
 
 _ENGINE_LEVEL: Final = "-O2"
 _SINGLE_LEVEL: Final = "-O1"
+_MACHINE_LEVEL: Final = "-O2"
+_MACHINE: Final = '#include "weakmachine.h"\n'
+"""How the part that knows the weak memory model ends."""
+
 _STEPS_LEVEL: Final = "-Og"
 """The steps, the bulk of the generated part, are as fast with -O1, and compiled in less than half the time."""
 
@@ -192,7 +196,9 @@ class _Attempt:
     ) -> None:
         common = _common(words, flags)
         engine_key = _engine_key(compiler, common)
-        self._program = folder / f"model-{_key(compiler, common, _SINGLE_LEVEL, _STEPS_LEVEL, engine_key, sources)}"
+        self._program = (
+            folder / f"model-{_key(compiler, common, _SINGLE_LEVEL, _MACHINE_LEVEL, _STEPS_LEVEL, engine_key, sources)}"
+        )
         self._engine = folder / f"engine-{engine_key}.o"
         self._compiler = compiler
         self._flags = flags
@@ -207,14 +213,23 @@ class _Attempt:
             self._work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix="build-")))
             for n, source in enumerate(sources):
                 (self._work / f"model{n}.c").write_text(source, encoding="utf-8")
-            self._objects = [f"model{n}.o" for n in range(len(sources))]
+            self._objects: list[str] = []
+            self._kept: dict[str, Path] = {}
             self._jobs: list[_Job] = []
             self._missing = not _intact(self._engine)
             if self._missing:
                 (self._work / "engine.c").write_text(_engine_text(), encoding="ascii")
                 self._jobs.append(self._start(stack, *common, _ENGINE_LEVEL, "-c", "engine.c", "-o", "engine.o"))
-            for n, made in enumerate(self._objects):
-                level = _STEPS_LEVEL if n else _SINGLE_LEVEL
+            for n, source in enumerate(sources):
+                made, level = f"model{n}.o", _STEPS_LEVEL if n else _SINGLE_LEVEL
+                if source.endswith(_MACHINE):  # models of the same sizes share it
+                    level = _MACHINE_LEVEL
+                    kept = folder / f"machine-{_key(compiler, common, level, engine_key, source)}.o"
+                    if _intact(kept):
+                        self._objects.append(str(kept))
+                        continue
+                    self._kept[made] = kept
+                self._objects.append(made)
                 self._jobs.append(self._start(stack, *common, level, "-c", f"model{n}.c", "-o", made))
             self._stack = stack.pop_all()
 
@@ -231,6 +246,9 @@ class _Attempt:
             _finish(*self._jobs)
             if self._missing:
                 _keep(self._work / "engine.o", self._engine)
+            for made, kept in self._kept.items():
+                _keep(self._work / made, kept)
+                self._objects[self._objects.index(made)] = str(kept)
             _finish(self._start(stack, *FLAGS, *self._flags, *self._objects, str(self._engine), "-o", "program"))
             _keep(self._work / "program", self._program)
         return self._program
@@ -246,12 +264,13 @@ def _tidy(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _OLD_BUILD:
                 shutil.rmtree(left, ignore_errors=True)
-    programs = [path for path in folder.glob("model-*") if path.suffix != ".sum"]
-    if len(programs) > _ENTRIES:
-        for path in sorted(programs, key=_last_used)[: len(programs) - _ENTRIES // 2]:
-            with contextlib.suppress(OSError):
-                path.unlink()
-                _stamp(path).unlink()
+    for kind, most in (("model", _ENTRIES), ("machine", _ENTRIES // 10)):
+        made = [path for path in folder.glob(f"{kind}-*") if path.suffix != ".sum"]
+        if len(made) > most:
+            for path in sorted(made, key=_last_used)[: len(made) - most // 2]:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    _stamp(path).unlink()
 
 
 def _last_used(path: Path) -> float:

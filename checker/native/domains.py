@@ -15,6 +15,7 @@ from itertools import product
 from typing import Final, assert_never
 
 from checker.core.instance import Instance, State
+from checker.core.memory.weak import is_weak
 from checker.core.system import (
     NULL,
     Action,
@@ -386,6 +387,8 @@ def _largest_generation(instance: Instance) -> int:
         ),
         default=0,
     )
+    if is_weak(instance):  # each may be kept by several messages, and one more while a step is made
+        copies = (copies + 1) * ((instance.system.history or 0) + 1)
     return 2 + 2 * copies
 
 

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
+from typing import cast
 
 from checker.core.independence import solitary_locations
 from checker.core.instance import Instance, State
+from checker.core.memory.weak import is_weak
 from checker.core.system import Expr, GenFamily, Property, PropertyKind, ThreadKind
 from checker.native.domains import Domains
 from checker.native.expressions import Code, Emitter, among, conjunction, disjunction, known, raw
 from checker.native.layout import Layout, Unsupported
 from checker.native.steps import Rule, StepWriter, rules_of
 from checker.native.symmetry import Canonicaliser
+from checker.native.weak import WeakModel
+from checker.native.weakstate import memory_of
+from checker.native.weaksteps import WeakStepWriter
 from checker.records import dataclass
 
 MAX_PROPERTIES = 60
 _MAX_DEGREE = 32_000
 _MAX_MEMBERS = 64
 _MAX_LEAKS = 64
+
+_SIZES = (4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
+"""Words of a state under the weak memory model."""
 
 PARTIAL_ORDER = "partial order"
 
@@ -42,6 +52,23 @@ class Program:
     layout: Layout
     initial: tuple[State, ...]
     reductions: tuple[str, ...]
+    weak: WeakModel | None = None
+
+    def with_words(self, extra: int) -> Program:
+        """The program with so many words for messages and views."""
+        return replace(self, words=rounded(self.layout.words + extra))
+
+    def pack(self, state: State) -> bytes:
+        """An initial state as the engine reads it."""
+        packed = self.layout.pack(state)
+        return struct.pack(f"<{self.words}Q", *packed, *[0] * (self.words - len(packed)))
+
+    def unpack(self, words: tuple[int, ...]) -> State:
+        """The state that the engine writes; under the weak memory model with messages and views."""
+        state = self.layout.unpack(words[: self.layout.words])
+        if self.weak is None:
+            return state
+        return cast(State, (*state, memory_of(self.weak, state, words[self.layout.words :])))
 
 
 def generate(
@@ -51,10 +78,13 @@ def generate(
     *,
     symmetry: bool,
     por: bool = False,
+    extra: int | None = None,
 ) -> Program:
     """The program that searches an Instance for the given properties.
 
-    With `por` steps that commute with all that others can do are explored alone, where there are any.
+    Under the weak memory model there is neither symmetry nor partial order, and a state has `extra` words for
+    messages and views.  With `por` steps that commute with all that others can do are explored alone, where there are
+    any.
     Raises Unsupported where the engine cannot do it.
     """
     rules = rules_of(instance)
@@ -69,16 +99,31 @@ def generate(
     premises = {name: len(properties) + n for n, name in enumerate(premised)}
     # a leak is about one object on all paths, whatever it is called on the way
     leaking = frozenset(p.sort for p in properties if p.kind is PropertyKind.LEAK and p.sort is not None)
-    canonicaliser = Canonicaliser(layout, leaking) if symmetry else None
+    model = WeakModel(instance, layout) if is_weak(instance) else None
+    canonicaliser = Canonicaliser(layout, leaking) if symmetry and model is None else None
     solitary: dict[str, frozenset[int]] = {}
-    if por:
+    if por and model is None:
         solitary = solitary_locations(instance, properties, lambda a, args: domains.prepared(a, args) is not None)
-    writer = _Writer(emitter, rules, properties, premises, canonicaliser, StepWriter(emitter, solitary))
+    steps = StepWriter(emitter, solitary) if model is None else WeakStepWriter(emitter, model)
+    writer = _Writer(emitter, rules, properties, premises, canonicaliser, steps, model)
+    words = layout.words
+    if model is not None:
+        if model.degree > _MAX_DEGREE:
+            raise Unsupported(f"{model.degree} successors of a state are more than the engine can number")
+        words = rounded(words + (model.estimate() if extra is None else extra))
     sources = tuple(writer.sources())
     reductions: tuple[str, ...] = (symmetry_text(canonicaliser),) if canonicaliser and canonicaliser.sorts else ()
     if solitary:
         reductions += (PARTIAL_ORDER,)
-    return Program(sources, layout.words, rules, properties, premises, layout, initial, reductions)
+    return Program(sources, words, rules, properties, premises, layout, initial, reductions, model)
+
+
+def rounded(words: int) -> int:
+    """A size of state that other models have too: the engine is compiled for each."""
+    size = next((size for size in _SIZES if size >= words), None)
+    if size is None:
+        raise Unsupported(f"a state with its messages and views would need {words} words, and {_SIZES[-1]} is the most")
+    return size
 
 
 def symmetry_text(canonicaliser: Canonicaliser) -> str:
@@ -97,6 +142,7 @@ class _Writer:
         premises: dict[str, int],
         canonicaliser: Canonicaliser | None,
         steps: StepWriter,
+        model: WeakModel | None,
     ) -> None:
         self._emit = emitter
         self._instance = emitter.instance
@@ -105,19 +151,28 @@ class _Writer:
         self._premises = premises
         self._canonicaliser = canonicaliser
         self._steps = steps
+        self._model = model
         self._number = {p.name: n for n, p in enumerate(properties)}
 
     def sources(self) -> Iterator[str]:
-        """The files: one with everything about single states, and some that share the steps."""
+        """The files: one with all about single states, that of the memory model, and some that share the steps."""
         steps = self._steps.functions(self._rules)
         functions = [one.text for one in steps]
+        head = '#include "model.h"\n'
+        if isinstance(self._steps, WeakStepWriter):
+            head = self._steps.tables()
         yield "\n".join(self._single([one.solitary for one in steps])) + "\n"
+        if self._model is not None:
+            yield self._model.machine()
+            yield self._model.tables(self._steps.group_of)
         files = max(1, min(os.cpu_count() or 1, sum(map(len, functions)) // _FILE_SIZE))
         shares = [functions[n::files] for n in range(files)]
-        yield from ("\n".join(['#include "model.h"', "", *share]) for share in shares if share)
+        yield from ("\n".join([head, *share]) for share in shares if share)
 
     def _single(self, solitary: list[Code]) -> Iterator[str]:
         yield '#include "symmetry.h"'
+        if self._model is not None:
+            yield '#include "weak.h"'
         yield ""
         yield from self._constants()
         yield from self._renumber()
@@ -127,11 +182,20 @@ class _Writer:
         for n in range(len(solitary)):
             yield f"void step_{n}(const struct state *from, struct sink *x);"
         yield ""
+        if self._model is not None:
+            functions = ", ".join(f"step_{n}" for n in range(len(solitary)))
+            yield f"static weak_steps *const steps[] = {{{functions or 'NULL'}}};"
+            yield ""
         yield "void model_expand(const struct state *from, struct sink *x)"
         yield "{"
+        if self._model is not None:
+            yield "\tweak_begin(from, x);"
         if any(code.value != 0 for code in solitary):
             yield from self._alone(solitary)
         yield from (f"\tstep_{n}(from, x);" for n in range(len(solitary)))
+        if self._model is not None:
+            yield "\tweak_make(x, steps);"
+            yield "\tweak_end(x);"
         if not solitary:
             yield "\t(void)from, (void)x;"
         yield "}"
@@ -163,6 +227,7 @@ class _Writer:
         deadlock = next((n for n, p in enumerate(self._properties) if p.kind is PropertyKind.DEADLOCK), -1)
         faults = [self._number.get(rule.action.fault.property, -1) if rule.action.fault else -1 for rule in self._rules]
         yield f"const uint32_t model_rules = {len(self._rules)};"
+        yield f"const uint32_t model_degree = {self._model.degree if self._model else len(self._rules)};"
         yield f"const int16_t model_fault[] = {{{', '.join(map(str, faults)) or '0'}}};"
         yield f"const uint64_t model_state_properties = UINT64_C({hex(invariants)});"
         yield f"const uint64_t model_marks = UINT64_C({hex(marks)});"
@@ -344,7 +409,7 @@ class _Writer:
 
     def _renumber(self) -> Iterator[str]:
         families = self._instance.system.families
-        if not families:
+        if not families or self._model is not None:
             return
         yield "void model_renumber(struct state *n)"
         yield "{"

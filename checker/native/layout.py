@@ -145,11 +145,11 @@ class Layout:
     def unpack(self, words: tuple[int, ...]) -> State:
         """The state that some words hold."""
         whole = sum(word << (WORD * n) for n, word in enumerate(words))
-        return tuple(
-            self._decode(var.type, field, whole >> field.position & ((1 << field.bits) - 1))
-            for var, index in self.instance.slots
-            for field in (self._fields[var.name, index],)
-        )
+        return tuple(self.decode(var.type, self._fields[var.name, index], whole) for var, index in self.instance.slots)
+
+    def decode(self, kind: Type, field: Field, whole: int) -> Value:
+        """The value of a field of the words of a state, as one number."""
+        return self._decode(kind, field, whole >> field.position & ((1 << field.bits) - 1))
 
     def _encode(self, kind: Type, field: Field, value: Value) -> int:
         if not isinstance(value, tuple):

@@ -13,12 +13,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from checker.cache import keep_entry, key, read_entry
 from checker.core import semantics
 from checker.core.compile import Program as Reference
 from checker.core.compile import compile_instance
 from checker.core.instance import Instance, State
 from checker.core.layers import Goal, fewest_switches
-from checker.core.memory.weak import is_weak
 from checker.core.path import Path as Way
 from checker.core.resources import peak_memory
 from checker.core.system import Property, PropertyKind
@@ -36,6 +36,8 @@ _OUT_OF_MEMORY: Final = 3
 _FROM_OUTSIDE: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU})
 """Signals that do not come from what a program does wrong."""
 _HASHED_LEAK: Final = "fingerprints say nothing of leaks"
+_REMEMBERED: Final = 1000
+"""Programs whose size of state is remembered."""
 _NO_LEAK: Final = "leaks were not looked for: there is no memory left for it"
 
 
@@ -52,6 +54,10 @@ class EngineFailed(Exception):
         super().__init__(text)
 
 
+class _Cramped(Exception):
+    """Messages and views of some state did not fit into the words that it has."""
+
+
 @dataclass(slots=True)
 class _Answer:
     """What the process said."""
@@ -62,6 +68,7 @@ class _Answer:
     layers: dict[int, list[list[State]]] = field(default_factory=dict)
     depths: dict[int, int] = field(default_factory=dict)  # with fingerprints, in place of paths
     trouble: tuple[str, State] | None = None
+    weak: tuple[bool, bool] = False, False  # messages were dropped, accesses not put off
     done: list[str] = field(default_factory=list)
 
 
@@ -81,12 +88,18 @@ def prepare_native(
     instance: Instance, properties: Iterable[Property], *, symmetry: bool = True, por: bool = False
 ) -> Prepared:
     """Begin to make what `explore_native` needs for the same question; raises what that raises before it runs."""
-    if is_weak(instance):
-        raise Unsupported("the native engine has no weak memory model")
+    return _prepare(instance, tuple(properties), symmetry=symmetry, por=por)
+
+
+def _prepare(
+    instance: Instance, properties: tuple[Property, ...], *, symmetry: bool, por: bool, extra: int | None = None
+) -> Prepared:
     initial = tuple(semantics.initial_states(instance))
     if not initial:
         raise Unsupported("there is no initial state")
-    program = generate(instance, tuple(properties), initial, symmetry=symmetry, por=por)
+    program = generate(instance, properties, initial, symmetry=symmetry, por=por, extra=extra)
+    if program.weak is not None and extra is None and (known := read_entry(_roomy(program))) is not None:
+        program = program.with_words(int(known))
     return Prepared(program, Building(program.sources, program.words))
 
 
@@ -116,12 +129,34 @@ def explore_native(
     made, UndefinedRead if the model itself uses a null as an index, and EngineFailed.
     """
     started = time.monotonic()
-    prepared = prepared or prepare_native(instance, properties, symmetry=symmetry, por=por)
+    asked = tuple(properties)
+    prepared = prepared or prepare_native(instance, asked, symmetry=symmetry, por=por)
+    limits = limits or Limits()
+    while True:
+        try:
+            return _explore(instance, limits, prepared, stop_on, events, threads, fingerprints, started)
+        except _Cramped:
+            extra = 2 * (prepared.program.words - prepared.program.layout.words)
+            keep_entry(_roomy(prepared.program), str(extra).encode(), of="words-", at_most=_REMEMBERED)
+            prepared = _prepare(instance, asked, symmetry=symmetry, por=por, extra=extra)
+        if limits.seconds is not None:
+            limits = replace(limits, seconds=max(limits.seconds - (time.monotonic() - started), 0.0))
+
+
+def _roomy(program: Program) -> str:
+    """What the words that a program needs are remembered by; its text does not say how many they are."""
+    return f"words-{key(*program.sources)}"
+
+
+def _explore(
+    instance: Instance, limits: Limits, prepared: Prepared, stop_on: frozenset[str] | None, events: Listener | None,
+    threads: int, fingerprints: bool, started: float,
+) -> Exploration:  # fmt: skip
     try:
         program, executable = prepared.program, prepared.building.finish()
     finally:
         prepared.abandon()
-    arguments = _arguments(program, limits or Limits(), stop_on, threads)
+    arguments = _arguments(program, limits, stop_on, threads)
     if not fingerprints:
         answer = _run(executable, arguments, program, events)
         return _exploration(instance, program, answer, time.monotonic() - started)
@@ -129,7 +164,7 @@ def explore_native(
     violated = {n: d for n, d in answer.depths.items() if program.properties[n].kind is not PropertyKind.COVER}
     if violated:
         # what was found is shown by a search that keeps the states that far; a deadlock shows one level later
-        again = replace(limits or Limits(), depth=max(violated.values()) + 1)
+        again = replace(limits, depth=max(violated.values()) + 1)
         shown = _run(executable, _arguments(program, again, stop_on, threads), program, events)
         if shown.paths.keys() >= violated.keys():
             return _exploration(instance, program, shown, time.monotonic() - started)
@@ -159,8 +194,7 @@ def _arguments(program: Program, limits: Limits, stop_on: frozenset[str] | None,
 
 def _run(executable: Path, arguments: list[str], program: Program, events: Listener | None) -> _Answer:
     """Start the engine and listen to it until it is done; an interrupt makes it report what it has."""
-    words = program.words
-    states = b"".join(struct.pack(f"<{words}Q", *program.layout.pack(state)) for state in program.initial)
+    states = b"".join(program.pack(state) for state in program.initial)
     try:
         process = subprocess.Popen(
             [executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -233,6 +267,10 @@ def _understand(words: list[str], answer: _Answer, program: Program, events: Lis
             answer.layers[int(prop)] = answer.layers.pop(-1, [])
         case ["undefined" | "outgrown" as what, *hexadecimal]:
             answer.trouble = what, _state(program, hexadecimal)
+        case ["weak", dropped, refused, cramped]:
+            if cramped == "1":
+                raise _Cramped
+            answer.weak = dropped == "1", refused == "1"
         case ["done", *rest]:
             answer.done = rest
         case _:
@@ -240,7 +278,7 @@ def _understand(words: list[str], answer: _Answer, program: Program, events: Lis
 
 
 def _state(program: Program, hexadecimal: list[str]) -> State:
-    return program.layout.unpack(tuple(int(word, 16) for word in hexadecimal))
+    return program.unpack(tuple(int(word, 16) for word in hexadecimal))
 
 
 # -- the answer --------------------------------------------------------------
@@ -249,11 +287,11 @@ def _state(program: Program, hexadecimal: list[str]) -> State:
 def _exploration(
     instance: Instance, program: Program, answer: _Answer, seconds: float, *, hashed: bool = False
 ) -> Exploration:
-    states, transitions, depth, limit, complete, cut, no_leak, _, peak, stored = answer.done
+    states, transitions, depth, limit, complete, violated, no_leak, _, peak, stored = answer.done
     if answer.trouble is not None:
         what, state = answer.trouble
         if what == "undefined":
-            compile_instance(instance).explain(state)
+            compile_instance(instance).explain(state[: len(instance.slots)])
         raise Unsupported("an action gives a variable a value outside its type")
     all_visited = complete == "1"
     starved = all_visited and no_leak == "1" and not hashed
@@ -272,7 +310,7 @@ def _exploration(
         limit="memory" if starved else None if limit == "none" else limit,
         fired=fired,
     )
-    everything = all_visited and cut == "0"
+    everything = all_visited and violated == "0"
     reached = frozenset(
         p.name
         for n, p in enumerate(program.properties)
@@ -287,7 +325,8 @@ def _exploration(
             results[prop.name] = _without_way(prop, answer.depths[number])
         else:
             results[prop.name] = _unfound(prop, everything, reached, leaks_known=no_leak == "0", hashed=hashed)
-    return Exploration(instance, results, statistics, reached, program.reductions)
+    cut, refused = answer.weak
+    return Exploration(instance, results, statistics, reached, program.reductions, cut=cut, refused=refused)
 
 
 def _without_way(prop: Property, depth: int) -> Result:
@@ -342,14 +381,15 @@ class _Reader:
     def _readable(self, prop: Property, layers: list[list[State]], length: int) -> Way | None:
         """Of all shortest paths, whose states are in `layers`, the one with the fewest switches."""
         if self._compiled is None:
-            self._compiled = compile_instance(self._instance)
+            self._compiled = self._program.weak.program if self._program.weak else compile_instance(self._instance)
         program = self._compiled
         invariants = [p.expr for p in self._program.properties if p.kind is PropertyKind.INVARIANT and p.expr]
         passable = program.all_hold(invariants)
         numbers: dict[State, int] = {}
         for number, state in enumerate(self._program.initial):
             numbers.setdefault(state, number)
-        initial = [numbers[state] for state in layers[0]]
+        count = len(self._instance.slots)
+        initial = [numbers[state[:count]] for state in layers[0]]
         ends = set(layers[-1])
         goal = Goal(state=ends.__contains__)
         if prop.kind is PropertyKind.STEP and prop.expr is not None:
@@ -367,10 +407,12 @@ class _Reader:
 
     def _undefined(self, prop: Property, path: Way) -> str:
         """Why a property has no value at the end of a path, if that is what is wrong."""
-        if prop.expr is None:
+        if (
+            prop.expr is None or self._program.weak
+        ):  # where a path names no messages, nothing is known without its replay
             return ""
-        states = list(_states(self._instance, path))
         try:
+            states = list(_states(self._instance, path))
             if prop.kind is PropertyKind.STEP:
                 semantics.evaluate(self._instance, prop.expr, states[-2], {}, states[-1])
             else:

@@ -35,11 +35,14 @@ def rules_of(instance: Instance) -> tuple[Rule, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Branch:
-    """A rule at its location: what must hold, and the statements that make the step."""
+class Branch:
+    """A rule at its location: what must hold, and the statements that make the step, or put it off."""
 
+    number: int
+    env: Env
     guard: tuple[Code, ...]
     body: tuple[str, ...]
+    late: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,18 @@ class _Group:
     pc: Code
     present: Code
     solitary: Code
-    locations: dict[int, list[_Branch]] = field(default_factory=dict)
+    locations: dict[int, list[Branch]] = field(default_factory=dict)
 
 
 class StepWriter:
     """Writes the function that lists the successors of a state."""
 
+    renumbers = True
+    """Whether generations are numbered anew by the steps that set some."""
+
     def __init__(self, emitter: Emitter, solitary: Mapping[str, frozenset[int]]) -> None:
+        self.group_of: dict[int, int] = {}
+        """The number of the function that a rule is in."""
         self._emit = emitter
         self._instance = emitter.instance
         self._layout = emitter.layout
@@ -102,7 +110,7 @@ class StepWriter:
         yield f"\tswitch ({group.pc.text}) {{"
         for location, branches in sorted(group.locations.items()):
             yield f"\tcase {location}:"
-            yield from _nest(branches, 0, 2)
+            yield from self.case(branches)
             yield "\t\tbreak;"
         yield "\t}"
         yield "\tx->undefined |= trouble.undefined;"
@@ -141,18 +149,40 @@ class StepWriter:
             alone = self._solitary.get(action.thread, frozenset()) if all(c.value is not None for c in itself) else ()
             solitary = among(pc, frozenset(alone), len(thread.locations)) if alone else known(0)
             groups[key] = _Group(pc, conjunction(optional), solitary)
+        self.group_of[number] = list(groups).index(key)
+        late: list[str] = []
         if prepared.never:
             body = []
         elif action.fault is None:
             body = self._transition(number, action, env, prepared.facts)
+            late = self.put_off(number, action, env, prepared.facts)
         else:
-            body = [f"sink_fault(x, {number});"]
-        groups[key].locations.setdefault(action.at, []).append(_Branch(tuple(guard), tuple(body)))
+            body = self.fault(number, env)
+        branch = Branch(number, env, tuple(guard), tuple(body), tuple(late))
+        groups[key].locations.setdefault(action.at, []).append(branch)
+
+    # -- what becomes of a step; the weak memory model does more
+
+    def case(self, branches: list[Branch]) -> Iterator[str]:
+        """The steps from one place of a text."""
+        yield from nest(branches, 0, 2)
+
+    def put(self, number: int, env: Env) -> list[str]:
+        """The statements that take the successor `n` of a step."""
+        return [f"model_put(x, {number}, n);"]
+
+    def fault(self, number: int, env: Env) -> list[str]:
+        """The statements that take a fault."""
+        return [f"sink_fault(x, {number});"]
+
+    def put_off(self, number: int, action: Action, env: Env, facts: Facts) -> list[str]:
+        """The statements that put a step off, where that is possible."""
+        return []
 
     # -- updates -------------------------------------------------------------
 
     def _transition(self, number: int, action: Action, env: Env, facts: Facts) -> list[str]:
-        successor = _Successor(self._emit)
+        successor = Successor(self._emit)
         written: set[str] = set()
         for update in action.updates:
             written.add(update.var)
@@ -168,12 +198,12 @@ class StepWriter:
         if action.at != action.to or thread.pc in written:
             successor.move(thread, action, env, facts)
         lines = successor.lines()
-        if not written.isdisjoint(self._generations):
+        if self.renumbers and not written.isdisjoint(self._generations):
             lines.append("model_renumber(&n);")
-        return ["{", *("\t" + line for line in lines), f"\tmodel_put(x, {number}, n);", "}"]
+        return ["{", *("\t" + line for line in (*lines, *self.put(number, env))), "}"]
 
 
-class _Successor:
+class Successor:
     """The statements that make the successor `n` from `s`.
 
     Assignments to known places are gathered into one expression per word; what depends on
@@ -194,7 +224,7 @@ class _Successor:
 
     def conditional(self, where: Code, update: Update, env: Env, facts: Facts) -> None:
         """The same where a condition holds."""
-        inside = _Successor(self._emit)
+        inside = Successor(self._emit)
         inside.assign(update, env, facts)
         self._flush()
         self._lines += [f"if ({where.text}) {{", *("\t" + line for line in inside._statements()), "}"]
@@ -340,14 +370,14 @@ def _balanced(text: str) -> bool:
     return depth == 0
 
 
-def _nest(branches: list[_Branch], depth: int, indent: int) -> Iterator[str]:
+def nest(branches: list[Branch], depth: int, indent: int) -> Iterator[str]:
     """Nested conditions, shared by all branches whose guards begin alike.
 
     The order of the branches does not matter: nothing that a branch tests is changed by another.
     """
     margin = "\t" * indent
     tests: dict[str, Code] = {}
-    groups: dict[str, list[_Branch]] = {}
+    groups: dict[str, list[Branch]] = {}
     for branch in branches:
         if depth == len(branch.guard):
             yield from (margin + line for line in branch.body)
@@ -359,12 +389,12 @@ def _nest(branches: list[_Branch], depth: int, indent: int) -> Iterator[str]:
         text = next(iter(groups))
         test = tests[text]
         yield f"{margin}if ({text}) {{"
-        yield from _nest(groups.pop(text), depth + 1, indent + 1)
+        yield from nest(groups.pop(text), depth + 1, indent + 1)
         opposite = groups.pop(test.negated().text, None)
         if opposite is not None and not test.partial:
             yield margin + "} else {"
-            yield from _nest(opposite, depth + 1, indent + 1)
+            yield from nest(opposite, depth + 1, indent + 1)
         elif opposite is not None:
             yield f"{margin}}} if ({test.negated().text}) {{"
-            yield from _nest(opposite, depth + 1, indent + 1)
+            yield from nest(opposite, depth + 1, indent + 1)
         yield margin + "}"

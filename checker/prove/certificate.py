@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from checker.prove.clauses import Clause
 from checker.prove.holders import Equation
 from checker.prove.protocol import Protocol
 from checker.prove.wording import Unreadable, clause_text, equation_text, read_line
 from checker.records import dataclass
+
+_WIDTH: Final = 118  # of the lines of a certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,19 @@ def render(protocol: Protocol, certificate: Certificate, how: Iterable[str]) -> 
     lines = [f"// {line}" for line in how]
     lines += [f"proof {certificate.check} {{"]
     lines += [f"    property {name};" for name in certificate.properties]
-    lines += [f"    {equation_text(protocol, e)}" for e in certificate.equations]
-    lines += [f"    {clause_text(protocol, c)}" for c in certificate.clauses]
+    for text in (
+        *(equation_text(protocol, e) for e in certificate.equations),
+        *(clause_text(protocol, c) for c in certificate.clauses),
+    ):
+        for line in text.splitlines():
+            lines += _wrapped("    " + line)
     return "\n".join([*lines, "}"]) + "\n"
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line in several, if it is long."""
+    inside = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.wrap(line, _WIDTH, subsequent_indent=inside, break_long_words=False, break_on_hyphens=False)
 
 
 def sections(text: str) -> dict[str, str]:

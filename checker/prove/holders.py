@@ -22,6 +22,7 @@ from checker.core import system as y
 from checker.core.instance import Instance, State
 from checker.core.printer import format_expr
 from checker.prove.clauses import Clause
+from checker.prove.matching import Question, matched, with_number
 from checker.prove.protocol import Protocol, Rule, after
 from checker.prove.start import first
 from checker.records import dataclass
@@ -29,8 +30,6 @@ from checker.records import dataclass
 _STATES: Final = 3_000  # of each sample
 _NO_COMPANION: Final = (y.Storage.GHOST, y.Storage.LOCAL, y.Storage.CONTROL)
 _MILLISECONDS: Final = 1_500  # for one step of the search for few holders
-
-Question = tuple[list[y.Param], list[y.Expr]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +105,14 @@ def _features(protocol: Protocol, counter: y.Var) -> list[_Feature]:
         if thread is not None:
             for n in range(len(thread.locations)):
                 features.append(_Feature(var.name, var.index, (is_object,), thread.name, n))
+            for other in protocol.system.vars:
+                own = other.name != var.name and _owns(thread, other) and other.storage is y.Storage.LOCAL
+                if not (own and isinstance(other.type, y.Elem) and other.type.optional):
+                    continue
+                for what in ("null", "some"):
+                    facts, group = (is_object, (other.name, what)), f"{var.name} {other.name} {what}"
+                    for n in range(len(thread.locations)):
+                        features.append(_Feature(group, var.index, facts, thread.name, n))
             continue
         if var.storage is y.Storage.GHOST:
             continue
@@ -131,7 +138,8 @@ def _counts(
     statics = protocol.statics(sort)
     objects = instance.elements(sort)
     fixed: list[tuple[int, str, int]] = []  # features of the object alone: number, what, static or first slot
-    at: dict[tuple[int, int, int], int] = {}  # features of locals: slot, slot of the location, location
+    # features of locals: slot, slot of the location, location; with further tests
+    at: dict[tuple[int, int, int], list[tuple[int, tuple[tuple[int, str], ...]]]] = {}
     pairs: set[tuple[int, int]] = set()
     plain: list[tuple[int, int, tuple[tuple[int, str], ...]]] = []  # others: number, slot, further tests
     for number, feature in enumerate(features):
@@ -148,7 +156,8 @@ def _counts(
                 else:
                     pc = instance.slot(protocol.threads[feature.thread].pc, key)
                     pairs.add((slot, pc))
-                    at[slot, pc, feature.place] = number
+                    tests = tuple((instance.slot(v, key), w) for v, w in more)
+                    at.setdefault((slot, pc, feature.place), []).append((number, tests))
     base = instance.layout(counter)[0]
     for state in states:
         counts: list[dict[int, int]] = [{} for _ in objects]
@@ -158,8 +167,11 @@ def _counts(
                     counts[element][number] = 1
         for slot, pc in pairs:
             value = state[slot]
-            if value != -1 and (found := at.get((slot, pc, state[pc]))) is not None:  # type: ignore[arg-type]
-                counts[value][found] = counts[value].get(found, 0) + 1  # type: ignore[index]
+            if value == -1:
+                continue
+            for found, tests in at.get((slot, pc, state[pc]), ()):  # type: ignore[arg-type]
+                if all((state[t] == -1) == (w == "null") for t, w in tests):
+                    counts[value][found] = counts[value].get(found, 0) + 1  # type: ignore[index]
         for number, slot, more_tests in plain:
             value = state[slot]
             if value != -1 and all((state[t] == -1) == (w == "null") for t, w in more_tests):
@@ -328,14 +340,23 @@ def initially(protocol: Protocol, equation: Equation) -> Iterator[Question]:
         def then(e: y.Expr, setup: Rule | None = setup) -> y.Expr:
             return first(protocol, after(e, setup) if setup is not None else e)
 
-        single = fold.int_lit(0)
-        total: y.Expr = single
+        start = then(equation.counter())
+        numbers = list(dict.fromkeys(e for e in fold.walk(start) if isinstance(e, y.Quant) and e.kind == "count"))
+        total: y.Expr = fold.int_lit(0)
         for holder in equation.holders:
-            if holder.index:
-                yield [*params, *holder.index, equation.object], [*limits, *guard, then(holder.holds)]
-            else:
+            if not holder.index:
                 total = fold.add(total, _number(then(holder.holds)))
-        yield [*params, equation.object], [*limits, *guard, fold.ne(then(equation.counter()), total)]
+        counted = [Holder(h.index, then(h.holds)) for h in equation.holders if h.index]
+        given = [*limits, *guard]
+        params = [*params, equation.object]
+        matches = matched(protocol, params, given, start, numbers, counted)
+        for holder in counted:
+            if not any(holder is m.holder for m in matches):
+                yield [*params, *holder.index], [*given, holder.holds]
+        for match in matches:
+            yield from match.questions(params, given, start)
+        without = with_number(start, dict.fromkeys(numbers, 0))
+        yield params, [*given, fold.ne(without, total)]
 
 
 def kept_by(equation: Equation, rule: Rule) -> Iterator[Question]:

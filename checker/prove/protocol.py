@@ -42,6 +42,8 @@ class Protocol:
     vars: Mapping[str, y.Var] = field(default_factory=dict)
     threads: Mapping[str, y.Thread] = field(default_factory=dict)
     by_pc: Mapping[str, y.Thread] = field(default_factory=dict)
+    oldest: int = 0
+    """No generation is less: all of them are numbers that the text has, copies, and successors."""
 
     def statics(self, sort: str) -> tuple[str, ...]:
         """The names of the elements that a sort always has."""
@@ -57,8 +59,16 @@ def protocol(system: y.System) -> Protocol:
     setups = tuple(_rule(a, threads, dropped, running=False) for a in system.setup if not _is_bound(a))
     return Protocol(
         system, rules, setups, unbounded,
-        {v.name: v for v in system.vars}, threads, {t.pc: t for t in system.threads},
+        {v.name: v for v in system.vars}, threads, {t.pc: t for t in system.threads}, _oldest(system),
     )  # fmt: skip
+
+
+def _oldest(system: y.System) -> int:
+    written = [u.value for a in (*system.actions, *system.setup) for u in a.updates]
+    first = [v.init for v in system.vars if v.init is not None]
+    parts = [e for part in (*written, *first) for e in fold.walk(part)]
+    numbers = [e.value for e in parts if isinstance(e, y.Lit) and isinstance(e.type, y.Gen)]
+    return min((n for n in numbers if isinstance(n, int)), default=0)
 
 
 def _is_bound(action: y.Action) -> bool:
@@ -191,6 +201,9 @@ def after(expr: y.Expr, rule: Rule, apart: frozenset[tuple[y.Expr, y.Expr]] = fr
                         hit, _ = met(update, at)
                         assert isinstance(update.value, y.Lit)
                         inside = y.Lit(update.value.value in locations, y.BOOL)
+                        stays = y.At(thread, update.index, frozenset({rule.action.at})) in rule.guard
+                        if inside == y.TRUE and stays and rule.action.at in locations:
+                            continue  # from one of these places to another
                         here = fold.ite(hit, inside, here)
                 return here
             case y.Quant(kind=kind, name=name, sort=sort, body=body):

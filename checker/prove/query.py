@@ -8,8 +8,8 @@ more; then the model, as a finite structure, is a counterexample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import count, product
+from collections.abc import Callable, Iterable, Mapping
+from itertools import count
 from typing import Any, Final
 
 import z3
@@ -18,7 +18,7 @@ from checker.core import fold
 from checker.core import system as y
 from checker.prove.clauses import Clause
 from checker.prove.protocol import Protocol
-from checker.prove.structure import Structure, compiled
+from checker.prove.structure import Structure, violations
 from checker.records import dataclass
 from checker.symbolic.terms import both, either, implied, negated, same_truth
 
@@ -36,7 +36,7 @@ class Universal:
     vars: tuple[y.Param, ...]
     body: y.Expr
     env: Mapping[str, Any]  # what its other parameters stand for
-    test: Callable[..., Any]  # of a structure, the env's elements and those of vars: whether the body is true
+    test: Callable[..., Any]  # of a structure and the env's elements: those of vars for which the body is false
     when: Any = None
     clause: Clause | None = None
     distinct: bool = False
@@ -67,21 +67,32 @@ class Vocabulary:
         self.functions = {v.name: self._function(v) for v in protocol.system.vars}
         self.made: dict[tuple[Clause, tuple[int, ...]], tuple[Any, tuple[Application, ...]]] = {}
         self.at: dict[tuple[int, frozenset[int]], tuple[Any, Any]] = {}
-        self._universals: dict[Clause, Universal] = {}
+        self._universals: dict[int, Universal] = {}
+        self._tests: dict[tuple[int, bool, tuple[str, ...]], tuple[y.Quant, y.Expr, Callable[..., Any]]] = {}
 
     def universal(self, clause: Clause) -> Universal:
         """A clause, ready to be looked for in structures."""
-        if clause not in self._universals:
+        found = self._universals.get(id(clause))  # a hash takes long, and a search has each clause once
+        if found is None:
             body = fold.or_(fold.not_(fact) for fact in clause.never)
-            test = compiled(body, self.protocol, tuple(v.name for v in clause.vars))
-            self._universals[clause] = Universal(clause.vars, body, {}, test, None, clause, clause.distinct)
-        return self._universals[clause]
+            test = violations(clause.vars, clause.never, clause.distinct, self.protocol)
+            found = self._universals[id(clause)] = Universal(clause.vars, body, {}, test, None, clause, clause.distinct)
+        return found
+
+    def test(self, quant: y.Quant, positive: bool, body: y.Expr, params: tuple[str, ...]) -> Callable[..., Any]:
+        """The body of a quantifier, to be looked for in structures; rules are asked about many times."""
+        key = id(quant), positive, params
+        if key not in self._tests:
+            self._tests[key] = quant, body, self._violations(quant, body, params)
+        return self._tests[key][2]
+
+    def _violations(self, quant: y.Quant, body: y.Expr, params: tuple[str, ...]) -> Callable[..., Any]:
+        bound = (y.Param(quant.name, quant.sort),)
+        return violations(bound, (fold.not_(body),), False, self.protocol, params[:-1])
 
     def _enumerate(self, kind: str, members: list[str]) -> None:
-        sort = z3.DeclareSort(f"values of {kind}")
-        self.values[kind] = tuple(z3.Const(f"{kind}:{m}", sort) for m in members)
-        if len(members) > 1:
-            self.facts.append(z3.Distinct(*self.values[kind]))
+        bits = max(1, (len(members) - 1).bit_length())
+        self.values[kind] = tuple(z3.BitVecVal(n, bits) for n in range(len(members)))
 
     def _function(self, var: y.Var) -> Any:
         domain = [self.sorts[s] for s in var.index]
@@ -137,6 +148,7 @@ class Query:
         self.elements: dict[str, dict[int, Any]] = {name: {} for name in words.sorts}
         self.universals: list[Universal] = []
         self.used: set[Clause] = set()
+        self._marks: dict[Clause, Any] = {}
         self.instances = 0
         self.env: dict[str, Any] = {}
         self._fresh = count()
@@ -201,7 +213,9 @@ class Query:
             case y.Op(op="neg", args=(a,)):
                 return -self.value(a, env)
             case y.Quant(kind="count"):
-                return z3.Int(f"count!{abs(hash(expr))}")
+                number = z3.Int(f"count!{abs(hash(expr))}")
+                self.solver.add(number >= (1 if expr.body == y.TRUE else 0))  # no sort is empty
+                return number
             case _:
                 return self.truth(expr, env, None)
 
@@ -231,6 +245,8 @@ class Query:
             facts.append(negated(_equal(term, self.words.nulls[var.type.sort])))
         elif isinstance(var.type, y.Int) and self.words.kind(var) is None and var.name not in self.protocol.unbounded:
             facts += [term >= var.type.lo, term <= var.type.hi]
+        elif isinstance(var.type, y.Gen):
+            facts.append(term >= self.protocol.oldest)
         for fact in facts:
             self.solver.add(either([*absent, fact]))
 
@@ -296,7 +312,7 @@ class Query:
         when = z3.Bool(f"all!{next(self._fresh)}")
         body = quant.body if positive else fold.not_(quant.body)
         needed = (fold.free_params(body) - {quant.name}) & env.keys()  # others are bound further inside
-        test = compiled(body, self.protocol, (*sorted(needed), quant.name))
+        test = self.words.test(quant, positive, body, (*sorted(needed), quant.name))
         bound = {n: env[n] for n in sorted(needed)}
         self.universals.append(Universal((y.Param(quant.name, quant.sort),), body, bound, test, when))
         return when if positive else negated(when)
@@ -310,8 +326,10 @@ class Query:
         """None where the situation cannot be; else a counterexample, `open` where Z3 gave up."""
         self.solver.push()  # incremental from the start, so no query is simplified away
         for _ in range(_ROUNDS):
-            answer = self.solver.check()
+            answer = self.solver.check(*self._marks.values())
             if answer == z3.unsat:
+                core = {mark.get_id() for mark in self.solver.unsat_core()}
+                self.used = {clause for clause, mark in self._marks.items() if mark.get_id() in core}
                 return None
             if answer == z3.unknown:
                 return Counterexample(Structure(self.protocol, {}), {}, open=True)
@@ -325,11 +343,13 @@ class Query:
         self._unnamed = False
         number: dict[str, dict[int, int]] = {}
         terms: dict[str, list[Any]] = {}
-        keep: list[Any] = []  # values, so that no identifier is used twice
+        keep: dict[int, Any] = {}  # values, so that no identifier is used twice
 
         def named(term: Any) -> Any:
-            value = model.eval(term, model_completion=True)
-            keep.append(value)
+            ident = term.get_id()
+            value = keep.get(ident)
+            if value is None:
+                value = keep[ident] = model.eval(term, model_completion=True)
             return value
 
         for sort, met in self.elements.items():
@@ -340,10 +360,6 @@ class Query:
                 if ident not in numbers:
                     numbers[ident] = len(terms[sort])
                     terms[sort].append(term)
-        places = {
-            kind: {named(v).get_id(): n for n, v in enumerate(values)} for kind, values in self.words.values.items()
-            if kind not in self.protocol.by_pc or any(a[0] == kind for a in self.applied.values())
-        }  # fmt: skip
         structure = Structure(self.protocol, {s: len(t) for s, t in terms.items()})
         for var, args, term in self.applied.values():
             declared = self.protocol.vars[var]
@@ -352,8 +368,8 @@ class Query:
             kind = self.words.kind(declared)
             shown: Any
             if kind is not None:
-                shown = places[kind].get(value.get_id(), -1)
-                if shown == -1:  # none of the values that there are
+                shown = value.as_long()
+                if shown >= len(self.words.values[kind]):  # none of the values that there are
                     self.solver.add(z3.Or(*(term == v for v in self.words.values[kind])))
                     self._unnamed = True
             elif isinstance(declared.type, y.Elem):
@@ -379,9 +395,7 @@ class Query:
                 continue
             fixed = tuple(self._element(term) for term in universal.env.values())
             few = 0
-            for chosen in _assignments(universal, found.structure):
-                if universal.test(found.structure, *fixed, *chosen):
-                    continue
+            for chosen in universal.test(found.structure, *fixed):
                 env = {
                     **universal.env,
                     **{v.name: terms[v.sort][e] for v, e in zip(universal.vars, chosen, strict=True)},
@@ -404,8 +418,10 @@ class Query:
     def _instantiate(self, universal: Universal, env: Mapping[str, Any]) -> None:
         self.instances += 1
         clause = universal.clause
-        if clause is None or any(isinstance(e, y.Quant) for e in fold.walk(universal.body)):
+        if clause is None:
             self.solver.add(self._instance(universal, env))
+        elif any(isinstance(e, y.Quant) for e in fold.walk(universal.body)):
+            self.solver.add(implied(self._mark(clause), self._instance(universal, env)))
         else:
             mark = clause, tuple(env[v.name].get_id() for v in universal.vars)
             if mark not in self.words.made:
@@ -416,9 +432,13 @@ class Query:
             formula, applications = self.words.made[mark]
             for application in applications:
                 self._register(application)
-            self.solver.add(formula)
-        if clause is not None:
-            self.used.add(clause)
+            self.solver.add(implied(self._mark(clause), formula))
+
+    def _mark(self, clause: Clause) -> Any:
+        """A truth value that says that a clause is used."""
+        if clause not in self._marks:
+            self._marks[clause] = z3.Bool(f"use!{len(self._marks)}")
+        return self._marks[clause]
 
     def _instance(self, universal: Universal, env: Mapping[str, Any]) -> Any:
         instance = self.truth(universal.body, env, True)
@@ -430,19 +450,6 @@ class Query:
         if universal.when is not None:
             unless.append(negated(universal.when))
         return either([*unless, instance])
-
-
-def _assignments(universal: Universal, structure: Structure) -> Iterator[tuple[int, ...]]:
-    """The elements that the variables may stand for."""
-    ranges = [structure.elements(v.sort) for v in universal.vars]
-    for chosen in product(*ranges):
-        if universal.distinct and any(
-            e == f and v.sort == w.sort
-            for n, (e, v) in enumerate(zip(chosen, universal.vars, strict=True))
-            for f, w in zip(chosen[:n], universal.vars, strict=False)
-        ):
-            continue
-        yield chosen
 
 
 def _equal(a: Any, b: Any) -> Any:

@@ -88,7 +88,7 @@ def recheck(
             found = query.solve()
             if found is not None:
                 return Recheck(Failure(obligation, found), count, confirmed, time.monotonic() - started)
-            used = [c for c in (*axioms, *clauses) if c in query.used]
+            used = [c for c in (*axioms, *clauses) if c in query.used or c == obligation.clause]
             if obligation.clause is not None and obligation.rule is not None:
                 script = text.writer.consecution(used, obligation.rule, obligation.clause)
             else:
@@ -104,16 +104,21 @@ class Text:
 
     def __init__(self, protocol: Protocol) -> None:
         self.writer = Writer(protocol)
+        self.solver = z3.SimpleSolver(ctx=z3.Context())
 
     def unsatisfiable(self, script: str, milliseconds: int = 20_000) -> bool:
         """Whether the text is unsatisfiable for sure."""
-        context = z3.Context()
-        solver = z3.Solver(ctx=context)
-        solver.set("timeout", milliseconds)
-        solver.from_string(script)
-        return bool(solver.check() == z3.unsat)
+        self.solver.reset()
+        self.solver.set("timeout", milliseconds)
+        self.solver.from_string(script)
+        return bool(self.solver.check() == z3.unsat)
 
 
 def fault_rules(protocol: Protocol, names: Sequence[str]) -> list[Rule]:
     """The rules whose faults are asked about, by the names of the properties."""
     return [r for r in protocol.rules if r.fault is not None and r.fault.property in names]
+
+
+def z3_version() -> str:
+    """Which Z3 answers."""
+    return str(z3.get_full_version())

@@ -1,14 +1,20 @@
-"""Reachable states of small instances: breadth first as far as that goes, and random walks on larger ones."""
+"""Reachable states of small instances: all of them where the native engine can, else as many as there is time for."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from checker.core import semantics
 from checker.core.compile import compile_instance
 from checker.core.instance import Instance, State
+from checker.native.build import CompilerFailed, NoCompiler, NoRoom
+from checker.native.dump import dump_states
+from checker.native.layout import Unsupported
+from checker.native.run import EngineFailed
+from checker.prove.census import Census
+from checker.search import reachable
 
 WALK: Final = 30
 """Steps of one walk."""
@@ -16,6 +22,141 @@ WALK: Final = 30
 _AGAIN: Final = 0.95  # of the walks go on from where another one was
 _POOL: Final = 8  # states kept of each combination of places
 _IDLE: Final = 300  # walks that meet nothing new, before it is given up
+_ALL: Final = 1_600_000  # states of an instance that are kept, up to symmetry
+_ROOM: Final = 500_000  # expected where there is more than two of several sorts
+_LARGEST: Final = 5  # elements of a sort
+_LUCK: Final = 4.0  # times as many states may be expected, where the estimate is a rough one
+_KEPT: Final = 5  # instances, where it is not plain which one is the largest
+_MEGABYTES: Final = 2_000  # for them
+_LISTED: Final = 150_000  # where there is no native engine
+_WALKED: Final = 30_000
+_NO_ENGINE: Final = (NoCompiler, CompilerFailed, NoRoom, Unsupported, EngineFailed)
+
+
+def censuses(instance: Instance) -> list[Census]:
+    """The states of small instances, none of which is larger than another in each sort; the fewest states first.
+
+    What there is too little of seems to be impossible, so each sort has to be large somewhere.
+    """
+    try:
+        found = _Sizes(instance).grown()
+    except _NO_ENGINE:
+        return list(_without_engine(instance))
+    whole = {sizes: c for sizes, c in found.items() if c.complete} or found
+    if instance.system.initial:  # more of one thing may leave less room for another
+        return sorted(whole.values(), key=lambda c: c.count)[-_KEPT:]
+    largest = [
+        c for sizes, c in whole.items()
+        if not any(o != sizes and all(a <= b for a, b in zip(sizes, o, strict=True)) for o in whole)
+    ]  # fmt: skip
+    return sorted(largest, key=lambda c: c.count)
+
+
+Sizes = tuple[int, ...]
+
+
+class _Sizes:
+    """Which instances have few enough states: from two of everything on, with as few attempts as possible."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.names = [s.name for s in instance.system.sorts]
+        indices = {sort for thread in instance.system.threads for sort in thread.index}
+        self.passive = [n for n, name in enumerate(self.names) if name not in indices]
+        self.found: dict[Sizes, Census] = {}
+
+    def grown(self) -> dict[Sizes, Census]:
+        """The censuses that were made, by sizes."""
+        base = self._first((2,) * len(self.names))
+        times = [self._times(base, n) for n in range(len(base))]
+        for first in (None, *range(len(base))):
+            way = list(self._way(base, times, first))
+            while way and not self._covered(way[-1]) and not self._complete(way[-1]):
+                way.pop()
+        if self.instance.system.initial:
+            return self.found
+        for n in range(len(base)):  # and as many of each as there can be with one of something that does nothing
+            for size in range(_LARGEST, base[n], -1):
+                for other in self.passive:
+                    fewer = _with(_with(base, n, size), other, 1)
+                    if other != n and not self._covered(fewer) and self._likely(base, fewer, times, _LUCK):
+                        self._complete(fewer)
+        return self.found
+
+    def _way(self, base: Sizes, times: list[float], first: int | None) -> Iterator[Sizes]:
+        """Larger and larger sizes that there should be room for: as many as can be of the `first`, then the fewest."""
+        sizes, expected = base, float(self._count(base) or 0)
+        yield sizes
+        while True:
+            room = [
+                n for n in range(len(sizes))
+                if sizes[n] < _LARGEST and expected * times[n] < _ROOM and self._begins(_with(sizes, n, sizes[n] + 1))
+            ]  # fmt: skip
+            if not room:
+                return
+            grow = min(room, key=lambda n: (n != first, sizes[n], n))
+            sizes, expected = _with(sizes, grow, sizes[grow] + 1), expected * times[grow]
+            yield sizes
+
+    def _first(self, sizes: Sizes) -> Sizes:
+        """The smallest sizes from these on that have a first state."""
+        while self._count(sizes) is None and max(sizes) < _LARGEST:
+            sizes = tuple(s + 1 for s in sizes)
+        return sizes
+
+    def _times(self, base: Sizes, place: int) -> float:
+        """How many times as many states there are with one element more."""
+        for other in (None, *(n for n in range(len(base)) if n != place)):
+            less = base if other is None else _with(base, other, base[other] + 1)
+            before, after = self._count(less), self._count(_with(less, place, less[place] + 1))
+            if before and after:
+                return max(1.0, after / before)
+        return 100.0
+
+    def _likely(self, base: Sizes, sizes: Sizes, times: list[float], luck: float = 1.0) -> bool:
+        expected = float(self._count(base) or 0)
+        for n, (a, b) in enumerate(zip(base, sizes, strict=True)):
+            expected *= times[n] ** (b - a)
+        return expected < _ALL * luck
+
+    def _covered(self, sizes: Sizes) -> bool:
+        if self.instance.system.initial:
+            return False
+        return any(c.complete and all(a <= b for a, b in zip(sizes, s, strict=True)) for s, c in self.found.items())
+
+    def _complete(self, sizes: Sizes) -> bool:
+        return self._count(sizes) is not None and self.found[sizes].complete
+
+    def _instance(self, sizes: Sizes) -> Instance:
+        return Instance(self.instance.system, dict(zip(self.names, sizes, strict=True)))
+
+    def _begins(self, sizes: Sizes) -> bool:
+        """Whether there is a first state: there may have to be a task for each CPU."""
+        return next(semantics.initial_states(self._instance(sizes)), None) is not None
+
+    def _count(self, sizes: Sizes) -> int | None:
+        """How many states there are, up to the limit; None where there is no first state."""
+        if sizes not in self.found:
+            if not self._begins(sizes):
+                return None
+            small = self._instance(sizes)
+            dump = dump_states(small, _ALL, _MEGABYTES)
+            self.found[sizes] = Census(small, dump, complete=dump.complete)
+        return self.found[sizes].count
+
+
+def _with(sizes: Sizes, place: int, size: int) -> Sizes:
+    return (*sizes[:place], size, *sizes[place + 1 :])
+
+
+def _without_engine(instance: Instance) -> Iterator[Census]:
+    names = [s.name for s in instance.system.sorts]
+    two, three = (Instance(instance.system, dict.fromkeys(names, n)) for n in (2, 3))
+    states, complete = reachable(two, _LISTED)
+    yield Census(two, states, complete=complete)
+    if not complete:
+        yield Census(two, walks(two, _WALKED), complete=False)
+    yield Census(three, walks(three, _WALKED), complete=False)
 
 
 def walks(instance: Instance, states: int, seed: int = 0) -> list[State]:
@@ -54,8 +195,3 @@ def walks(instance: Instance, states: int, seed: int = 0) -> list[State]:
                 pool.append(state)
         idle = idle + 1 if len(seen) == before else 0
     return list(seen)
-
-
-def sizes_of(instance: Instance, unbounded: frozenset[str], size: int) -> Mapping[str, int]:
-    """The sizes of an instance with so many elements of each sort that a proof leaves open."""
-    return {s.name: size if s.name in unbounded else instance.sizes.get(s.name, s.size) for s in instance.system.sorts}

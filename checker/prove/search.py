@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
 
 from checker.core import fold
 from checker.core import system as y
+from checker.core.instance import Instance, State
 from checker.prove import holders
 from checker.prove.clauses import Clause
 from checker.prove.holders import Equation
+from checker.prove.learning import Learner
 from checker.prove.protocol import Protocol, Rule, after
 from checker.prove.query import Counterexample, Query, Vocabulary
-from checker.prove.rows import Rows
+from checker.prove.shapes import why
 from checker.prove.start import initially
 from checker.records import dataclass
 
@@ -74,11 +76,15 @@ class Strengthening:
     """One search for an invariant."""
 
     def __init__(
-        self, protocol: Protocol, rows: Rows, seconds: float | None = None, say: Callable[[str], None] | None = None
+        self,
+        protocol: Protocol,
+        learner: Callable[[], Learner],
+        seconds: float | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.protocol = protocol
         self.words = Vocabulary(protocol)
-        self.rows = rows
+        self._learner = learner
         self.clauses: list[Clause] = []
         self.dead: list[Clause] = []
         self.equations: list[Equation] = []
@@ -86,18 +92,38 @@ class Strengthening:
         self.kept: dict[Obligation, frozenset[Clause]] = {}
         self.todo: deque[Obligation] = deque()
         self.stuck: dict[Obligation, Counterexample] = {}
+        self.lost: dict[Clause, Obligation] = {}  # hints of which nothing is kept
         self.progress = Progress()
         self.deadline = None if seconds is None else time.monotonic() + seconds
         self.say = say or (lambda text: None)
+        if say is not None:
+            began = time.monotonic()
+            self.say = lambda text: say(f"{time.monotonic() - began:.1f} {text}")
 
-    def run(self, properties: list[Clause], faults: list[Rule]) -> Found:
-        """Prove that no property is violated and that none of the faults can happen."""
+    @property
+    def learner(self) -> Learner:
+        """What is known of reachable states; with hints, it may never be asked."""
+        return self._learner()
+
+    def run(
+        self,
+        properties: list[Clause],
+        faults: list[Rule],
+        hints: Sequence[Clause] = (),
+        samples: Sequence[tuple[Instance, Sequence[State]]] = (),
+    ) -> Found:
+        """Prove that no property is violated and that none of the faults can happen.
+
+        `hints` are tried first; `samples` are for the equations, where they are not to be the learner's.
+        """
         started = time.monotonic()
-        for equation in holders.learn(self.protocol, self.rows.samples):
+        for equation in holders.learn(self.protocol, samples or self.learner.samples):
             self.suppose(equation)
         self.todo.extend(Obligation(None, rule) for rule in faults)
         for prop in properties:
             self.add(prop)
+        if hints:
+            self.take(hints)
         limit = False
         while self.todo:
             if self.deadline is not None and time.monotonic() > self.deadline:
@@ -106,6 +132,16 @@ class Strengthening:
             self.meet(self.todo.popleft())
         stuck = [Stuck(o, c) for o, c in self.stuck.items()]
         return Found(self.clauses, stuck, self.progress, time.monotonic() - started, self.equations, limit)
+
+    def take(self, hints: Sequence[Clause]) -> None:
+        """What of some clauses is inductive, on top of what is asked."""
+        from checker.prove.houdini import Houdini
+
+        weakened = Houdini(self.protocol, self.words, [*self.axioms, *self.clauses], self.say)
+        weakened.run(hints)
+        self.lost = weakened.lost()
+        self.clauses += weakened.candidates
+        self.kept |= weakened.kept
 
     def add(self, clause: Clause) -> None:
         """One more clause to prove."""
@@ -141,7 +177,10 @@ class Strengthening:
                 query.given([*self.axioms, *self.clauses])
             while (found := query.solve()) is not None:
                 self.progress.counterexamples += 1
-                learned = None if initial or found.open else self.rows.learn(found.structure, self.dead)
+                learned = None
+                if not initial and not found.open:
+                    cells = why(self.protocol, found.structure, found.roles, assertions)
+                    learned = self.learner.learn(found.structure, cells, self.dead)
                 if learned is None:
                     self.stuck[obligation] = found
                     self.say(f"stuck: {obligation.text(self.protocol.system)}: {dict(found.structure.tables)}")
@@ -170,6 +209,8 @@ class Strengthening:
         """Try a dead clause again, without the locations that the step led to in its counterexample."""
         clause, rule = obligation.clause, obligation.rule
         if clause is None or rule is None or clause.name or found.open:
+            return
+        if sum(isinstance(fact, y.At) for fact in clause.never) > 1:
             return
         places = []
         for fact in clause.never:
@@ -235,7 +276,8 @@ def questions(protocol: Protocol, obligation: Obligation) -> Iterator[tuple[list
         situation = [fold.substitute(f, renamed) for f in clause.situation()]
         later = _later(situation, rule)
         if later is not None and not set(situation) <= set(later):
-            yield [*renamed.values(), *rule.params], [*rule.guard, *later]
+            unbroken = fold.not_(fold.and_(situation))
+            yield [*renamed.values(), *rule.params], [*rule.guard, *later, unbroken]
 
 
 def _later(situation: list[y.Expr], rule: Rule) -> list[y.Expr] | None:

@@ -6,12 +6,13 @@ from the first; clauses are quantified formulas, as they stand.  Each script mus
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 
 from checker.core import fold
 from checker.core import system as y
 from checker.prove.clauses import Clause
-from checker.prove.holders import Equation, Question, axioms
+from checker.prove.holders import Equation, axioms
+from checker.prove.matching import Question
 from checker.prove.protocol import Protocol, Rule
 
 
@@ -29,8 +30,8 @@ class Writer:
 
     # -- vocabulary
 
-    def header(self) -> str:
-        """Sorts, constants and the functions of the state, with what their types say."""
+    def header(self, wanted: Container[str]) -> str:
+        """Sorts, constants and the wanted functions of the state, with what their types say."""
         lines = ["(set-logic UFLIA)"]
         for sort in self.protocol.system.sorts:
             lines += [
@@ -44,10 +45,13 @@ class Writer:
             lines.append(f"(declare-const {quoted('some ' + sort.name)} {quoted(sort.name)})")
             lines.append(f"(assert (distinct {self._null(sort.name)} {quoted('some ' + sort.name)}))")
         for thread in self.protocol.system.threads:
-            lines += self._enumeration(thread.pc, [str(n) for n in range(len(thread.locations))])
+            if thread.pc in wanted:
+                lines += self._enumeration(thread.pc, [str(n) for n in range(len(thread.locations))])
         for name, members in self.enums.items():
             lines += self._enumeration(name, list(members))
         for var in self.protocol.system.vars:
+            if var.name not in wanted:
+                continue
             domain = " ".join(quoted(s) for s in var.index)
             lines.append(f"(declare-fun {quoted(var.name)} ({domain}) {self._range(var)})")
             lines += self._typed(var)
@@ -101,6 +105,8 @@ class Writer:
             facts.append(f"(not (= {term} {self._null(var.type.sort)}))")
         elif isinstance(var.type, y.Int) and var.name not in self.protocol.unbounded:
             facts.append(f"(<= {var.type.lo} {term} {var.type.hi})")
+        elif isinstance(var.type, y.Gen):
+            facts.append(f"(>= {term} {_integer(self.protocol.oldest)})")
         if not names:
             return [f"(assert {f})" for f in facts]
         there = " ".join(f"(not (= {n} {self._null(s)}))" for n, s in zip(names, var.index, strict=True))
@@ -176,11 +182,13 @@ class Writer:
                       f"(assert (not (= {quoted(p.name)} {self._null(p.sort)})))"]  # fmt: skip
         return "\n".join(lines)
 
-    def after(self, rule: Rule) -> str:
-        """The functions of the state after a rule, of those that it writes."""
+    def after(self, rule: Rule, wanted: Container[str]) -> str:
+        """The wanted functions of the state after a rule."""
         names = {p.name: quoted(p.name) for p in rule.params}
         lines = []
         for var in self.protocol.system.vars:
+            if var.name not in wanted:
+                continue
             updates = [u for u in rule.updates if u.var == var.name]
             here = [f"x{n}" for n in range(len(var.index))]
             value = self._applied(var.name, here)
@@ -199,28 +207,47 @@ class Writer:
             lines.append(f"(define-fun {quoted(var.name + ' after')} ({domain}) {self._range(var)} {value})")
         return "\n".join(lines)
 
-    def consecution(self, clauses: Iterable[Clause], rule: Rule, broken: Clause) -> str:
+    def consecution(self, clauses: Collection[Clause], rule: Rule, broken: Clause) -> str:
         """That a rule breaks a clause: to be unsat."""
         renamed = {p.name: y.Param(f"{p.name} broken", p.sort) for p in broken.vars}
         facts = [fold.substitute(f, renamed) for f in broken.situation()]
         params = [*rule.params, *renamed.values()]
         names = {p.name: quoted(p.name) for p in params}
+        later = broken.variables()
+        wanted = {
+            *later, *self._variables(clauses, rule.guard),
+            *(v for u in rule.updates if u.var in later for e in (*u.index, u.value, u.where) for v in variables(e)),
+        }  # fmt: skip
         return "\n".join([
-            self.header(), *map(self.clause, clauses), self.elements(params),
-            *(f"(assert {self.expr(g, names)})" for g in rule.guard), self.after(rule),
+            self.header(wanted), *map(self.clause, clauses), self.elements(params),
+            *(f"(assert {self.expr(g, names)})" for g in rule.guard), self.after(rule, later),
             *(f"(assert {self.expr(f, names, ' after')})" for f in facts), "(check-sat)\n",
         ])  # fmt: skip
 
-    def question(self, clauses: Iterable[Clause], question: Question) -> str:
+    def _variables(self, clauses: Iterable[Clause], exprs: Iterable[y.Expr]) -> set[str]:
+        return {*(v for c in clauses for v in c.variables()), *(v for e in exprs for v in variables(e))}
+
+    def question(self, clauses: Collection[Clause], question: Question) -> str:
         """A question about one state: to be unsat."""
         params, assertions = question
         names = {p.name: quoted(p.name) for p in params}
-        counts = {quoted("count " + str(abs(hash(e)))) for a in assertions for e in fold.walk(a)
+        counts = {quoted("count " + str(abs(hash(e)))): int(e.body == y.TRUE) for a in assertions for e in fold.walk(a)
                   if isinstance(e, y.Quant) and e.kind == "count"}  # fmt: skip
         return "\n".join([
-            self.header(), *(f"(declare-const {c} Int)" for c in counts), *map(self.clause, clauses),
+            self.header(self._variables(clauses, assertions)),
+            *(f"(declare-const {c} Int) (assert (<= {least} {c}))" for c, least in counts.items()),
+            *map(self.clause, clauses),
             self.elements(params), *(f"(assert {self.expr(a, names)})" for a in assertions), "(check-sat)\n",
         ])  # fmt: skip
+
+
+def variables(expr: y.Expr) -> Iterator[str]:
+    """The state variables that an expression reads, control variables among them."""
+    for part in fold.walk(expr):
+        if isinstance(part, y.Read):
+            yield part.var
+        elif isinstance(part, y.At):
+            yield f"{part.thread}.pc"
 
 
 def _integer(value: int) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Any
 
+from checker.core import fold
 from checker.core import system as y
 from checker.prove.protocol import Protocol
 from checker.records import dataclass
@@ -80,6 +81,39 @@ def compiled(expr: y.Expr, protocol: Protocol, params: tuple[str, ...]) -> Calla
     names = {p: f"v{n}" for n, p in enumerate(params)}
     text = f"lambda S, {', '.join(names.values())}: {source(expr, protocol, names)}"
     made: Callable[..., Any] = eval(text)
+    return made
+
+
+def violations(
+    params: tuple[y.Param, ...],
+    never: tuple[y.Expr, ...],
+    distinct: bool,
+    protocol: Protocol,
+    given: tuple[str, ...] = (),
+) -> Callable[..., Any]:
+    """A generator of a structure and what `given` stands for: the elements of which all of `never` are true."""
+    names = {name: f"g{n}" for n, name in enumerate(given)} | {p.name: f"v{n}" for n, p in enumerate(params)}
+    lines = [f"def found({', '.join(['S', *(names[g] for g in given)])}):"]
+    left = list(never)
+    bound = set(given)
+    for depth, param in enumerate((None, *params)):
+        indent = " " * (depth + 1)
+        if param is not None:
+            lines.append(f"{indent[1:]}for {names[param.name]} in S.elements({param.sort!r}):")
+            bound.add(param.name)
+            others = [names[p.name] for p in params[: depth - 1] if p.sort == param.sort]
+            if distinct and others:
+                alike = " or ".join(f"{names[param.name]} == {o}" for o in others)
+                lines.append(f"{indent}if {alike}: continue")
+        now = [f for f in left if fold.free_params(f) & names.keys() <= bound]
+        left = [f for f in left if f not in now]
+        stop = "continue" if param is not None else "return"
+        for fact in now:
+            lines.append(f"{indent}if not {source(fact, protocol, names)}: {stop}")
+    lines.append(" " * (len(params) + 1) + "yield (" + "".join(f"{names[p.name]}, " for p in params) + ")")
+    space: dict[str, Any] = {}
+    exec("\n".join(lines), space)
+    made: Callable[..., Any] = space["found"]
     return made
 
 

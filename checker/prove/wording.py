@@ -8,7 +8,7 @@ Places with the same name are told apart by `#2`, `#3`, as they follow each othe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from checker.core import fold
@@ -18,7 +18,7 @@ from checker.prove.clauses import Clause
 from checker.prove.holders import Equation, Holder
 from checker.prove.protocol import Protocol
 
-_TOKEN: Final = re.compile(r"\s*(\|\||&&|==|!=|<=|>=|[-!<>()\[\],|{}]|\d+|[A-Za-z_][\w.]*)")
+_TOKEN: Final = re.compile(r"\s*(\|\||&&|==|=>|!=|<=|>=|[-+!<>()\[\],|{}]|\d+|[A-Za-z_][\w.]*)")
 _COMPARE: Final[Mapping[str, y.Operator]] = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 
 
@@ -48,7 +48,8 @@ def fact_text(protocol: Protocol, fact: y.Expr) -> str:
             named = places(thread)
             others = frozenset(range(len(named))) - locations
             few, word = (others, "not at") if len(others) < len(locations) else (locations, "at")
-            owner = name + (f"[{', '.join(format_expr(i) for i in index)}]" if index else "")
+            parts = [format_expr(i, system=protocol.system, qualified=True) for i in index]
+            owner = name + (f"[{', '.join(parts)}]" if parts else "")
             return f"{word}({owner} : {', '.join(named[n] for n in sorted(few))})"
         case y.Op(op="and", args=args):
             return " && ".join(fact_text(protocol, a) for a in args)
@@ -127,17 +128,30 @@ def _holder(protocol: Protocol, subject: y.Param, text: str) -> Holder:
 
 
 def _conjuncts(protocol: Protocol, params: tuple[y.Param, ...], text: str) -> tuple[y.Expr, ...]:
-    return tuple(_fact(protocol, params, part.strip()) for part in text.split(" && "))
+    return tuple(_fact(protocol, params, part.strip()) for part in _parts(text))
+
+
+def _parts(text: str) -> Iterator[str]:
+    """What stands between the `&&` that are in no parentheses."""
+    depth = start = 0
+    for place, sign in enumerate(text):
+        depth += (sign in "([{") - (sign in ")]}")
+        if depth == 0 and text.startswith(" && ", place):
+            yield text[start:place]
+            start = place + 4
+    yield text[start:]
 
 
 def _fact(protocol: Protocol, params: tuple[y.Param, ...], text: str) -> y.Expr:
-    found = re.fullmatch(r"(not )?at\((\w+)(?:\[([^\]]*)\])? : (.*)\)", text)
+    found = re.fullmatch(r"(not )?at\((\w+)(?:\[(.*)\])? : (.*)\)", text)
     if found is None:
         return _expr(protocol, params, text)
     negative, name, index, names = found.groups()
     if name not in protocol.threads:
         raise Unreadable(f"the model has no thread '{name}'")
     known = {n: k for k, n in enumerate(places(protocol.threads[name]))}
+    if names.strip() == "?":  # of a hint: the places are to be found
+        return y.At(name, _index(protocol, params, index), frozenset())
     listed = [n.strip() for n in names.split(",") if n.strip()]
     for place in listed:
         if place not in known:
@@ -145,8 +159,11 @@ def _fact(protocol: Protocol, params: tuple[y.Param, ...], text: str) -> y.Expr:
     locations = frozenset(known[n] for n in listed)
     if negative:
         locations = frozenset(known.values()) - locations
-    parts = tuple(_expr(protocol, params, i.strip()) for i in (index or "").split(",") if i.strip())
-    return y.At(name, parts, locations)
+    return y.At(name, _index(protocol, params, index), locations)
+
+
+def _index(protocol: Protocol, params: tuple[y.Param, ...], text: str | None) -> tuple[y.Expr, ...]:
+    return tuple(_expr(protocol, params, i.strip()) for i in (text or "").split(",") if i.strip())
 
 
 def _expr(protocol: Protocol, params: tuple[y.Param, ...], text: str) -> y.Expr:
@@ -189,27 +206,48 @@ class _Reader:
             raise Unreadable(f"'{token}' is missing")
 
     def disjunction(self) -> y.Expr:
-        """a || b."""
-        parts = [self.comparison()]
+        """a || b, a && b, a => b."""
+        parts = [self.conjunction()]
         while self._take("||"):
+            parts.append(self.conjunction())
+        left = fold.or_(parts) if len(parts) > 1 else parts[0]
+        return fold.implies(left, self.disjunction()) if self._take("=>") else left
+
+    def conjunction(self) -> y.Expr:
+        """a && b."""
+        parts = [self.comparison()]
+        while self._take("&&"):
             parts.append(self.comparison())
-        return fold.or_(parts) if len(parts) > 1 else parts[0]
+        return fold.and_(parts) if len(parts) > 1 else parts[0]
 
     def comparison(self) -> y.Expr:
         """a == b, a in b, or a plain term."""
-        left = self.term()
+        left = self.sum()
+        if self.tokens[:2] == ["!", "in"]:
+            del self.tokens[:2]
+            owner = self.term(members=True)
+            assert isinstance(owner, y.Read)
+            return fold.not_(y.Read(owner.var, (*owner.index, left), y.BOOL))
         if self._take("in"):
             owner = self.term(members=True)
             assert isinstance(owner, y.Read)
             return y.Read(owner.var, (*owner.index, left), y.BOOL)
         for sign in ("==", "!="):
             if self._take(sign):
-                right = self.term()
+                right = self.sum()
                 left, right = self._typed(left, right), self._typed(right, left)
                 return fold.eq(left, right) if sign == "==" else fold.ne(left, right)
         for sign, op in _COMPARE.items():
             if self._take(sign):
-                return y.Op(op, (left, self.term()))
+                return y.Op(op, (left, self.sum()))
+        return left
+
+    def sum(self) -> y.Expr:
+        """a + 1."""
+        left = self.term()
+        while self.tokens[:1] in (["+"], ["-"]):
+            sign = self._next()
+            left = y.Op("add" if sign == "+" else "sub", (left, self.term()), left.type)
         return left
 
     def _typed(self, term: y.Expr, other: y.Expr) -> y.Expr:

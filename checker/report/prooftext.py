@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from checker.core import system as y
 from checker.core.printer import format_expr
 from checker.prove.clauses import Clause
+from checker.prove.protocol import Rule
 from checker.prove.recheck import Recheck
 from checker.prove.run import Proof
 from checker.prove.search import Stuck
@@ -39,6 +40,12 @@ def render_proof(model: str, check: str, sorts: tuple[str, ...], proof: Proof) -
             lines += ["", *_stuck(proof, stuck)]
         if len(proof.stuck) > _SHOWN:
             lines.append(f"  and {len(proof.stuck) - _SHOWN} more")
+    if proof.verdict == "proved" and (proof.lemmas or proof.hints):
+        help_ = f"{counted(proof.lemmas, 'lemma')} and {counted(proof.hints, 'hint')}"
+        lines.append(f"  with the help of {help_}, proved like the rest")
+    lines += [f"  this hint is not so: {line}" for line in proof.refuted]
+    if proof.verdict != "proved":
+        lines += [f"  this hint is not kept by {_step(rule)}: {line}" for line, rule in proof.lost]
     if proof.left_out:
         lines.append(f"  not part of it, as they count elements: {', '.join(proof.left_out)}")
     return "\n".join(lines) + "\n"
@@ -71,6 +78,11 @@ def _stuck(proof: Proof, stuck: Stuck) -> Iterator[str]:
         yield f"  {name} is {structure.name(_sort(obligation.clause, rule, name), element)}"
     yield "  in a state with"
     yield from (f"    {text}" for text in state_text(structure))
+
+
+def _step(rule: Rule | None) -> str:
+    """Where a step is in the text."""
+    return f"{rule.action.span.file}:{rule.action.span.line}" if rule is not None else "the first states"
 
 
 def _sort(clause: Clause | None, rule: object, name: str) -> str:

@@ -76,7 +76,7 @@ def _properties(verdicts: Sequence[PropertyVerdict]) -> str:
     """The table of verdicts; faults that none was found of share a row."""
     quiet = [v for v in verdicts if v.property.kind is PropertyKind.FAULT and v.outcome not in BROKEN]
     shared = quiet if len({(v.outcome, v.note) for v in quiet}) == 1 else []
-    rows = [(v.property.name, v.property.kind.value, outcome_text(v)) for v in verdicts if v not in shared]
+    rows = [(v.property.name, v.property.kind_text, outcome_text(v)) for v in verdicts if v not in shared]
     if shared:
         names = textwrap.fill(", ".join(v.property.name for v in shared), _NAMES_WIDTH)
         rows.append((names, PropertyKind.FAULT.value, outcome_text(shared[0])))

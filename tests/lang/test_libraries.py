@@ -330,7 +330,7 @@ def test_one_file_has_one_default_of_a_config(tmp_path: Path) -> None:
 WORDS = (
     *("use", "config", "enum", "sort", "object", "static", "record", "fn", "proc", "init", "final", "check"),
     *("ordered", "hw", "ghost", "var", "percpu", "weak", "interrupt", "nmi", "thread", "task", "hardware"),
-    *("invariant", "step", "cover"),
+    *("invariant", "lemma", "step", "cover"),
 )
 
 

@@ -56,8 +56,7 @@ def test_the_graph_under_the_weak_memory_model(model: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "arguments", [("induct", "--check", "weak"), ("check", "--check", "weak", "--engine", "native"),
-                  ("check", "--check", "weak", "--engine", "smt")],
+    "arguments", [("induct", "--check", "weak"), ("check", "--check", "weak", "--engine", "smt")],
 )  # fmt: skip
 def test_who_has_no_weak_memory_model_says_so(
     model: str, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from checker.core.instance import Instance
 from checker.core.memory import with_store_buffers
 from checker.explorer import explore
+from checker.lang.names import load_model
+from checker.lang.parser import Parser
+from checker.plan import Overrides, make_instance, plans
 from tests.models import weak_system_of
+
+MODELS = Path(__file__).parents[2] / "models"
 
 SPINLOCK = """
 model spinlock_loop; sort T = 3; var l : spinlock; var x : bool;
@@ -72,6 +80,21 @@ thread q {
 invariant mutex: !(ca && cb);
 """
 
+# a switch sets its CPU's bit and loads the root, a flusher clears the pte and looks at the bits; each then a barrier
+SWITCH = """
+model switch; sort CPU = 2; percpu bit : bool; var pte : bool = true; hw percpu root : bool; hw percpu tlb : bool;
+var done : bool;
+hardware mmu on CPU { loop { atomic { await root && pte && !tlb; tlb = true; } } }
+thread cpu on CPU { loop { bit = true; smp_mb(); root = true; root = false; tlb = false; bit = false; } }
+thread flusher {
+    pte = false;
+    smp_mb();
+    for c : CPU { let b = bit[c]; if b { tlb[c] = false; } }
+    done = true;
+}
+invariant flushed: done => forall c : CPU { !tlb[c] };
+"""
+
 
 def explored(text: str, memory: str) -> tuple[int, bool]:
     """The states, and whether everything holds."""
@@ -82,16 +105,40 @@ def explored(text: str, memory: str) -> tuple[int, bool]:
     return found.statistics.states, not found.violated
 
 
-@pytest.mark.parametrize(
-    ("text", "sc", "tso"),
-    [(SPINLOCK, 20, 38), (HANDSHAKE, 13, 23), (DEKKER, 21, 77), (SEQLOCK, 111, 264)],
-    ids=["spinlock", "handshake", "dekker", "seqlock"],
-)
-def test_correct_protocols_hold_and_cost_what_they_may(text: str, sc: int, tso: int) -> None:
+# Of the prototype of the design only the numbers are known: 33, 53, 39; 64, 210, 627; 156, 452, 1942; 20, 38, 79; 351,
+# 1059, 1424; 1254, 3680, 8110 in the same order.  They are larger under sc already, as if local computation and
+# branches on registers were steps, where these texts rest only before accesses.  The spinlock loop has nothing local.
+COUNTS = {
+    "handshake": (HANDSHAKE, 13, 23, 21),
+    "dekker": (DEKKER, 21, 77, 57),
+    "peterson": (PETERSON.replace("ORDER", "smp_mb();"), 48, 178, 150),
+    "spinlock": (SPINLOCK, 20, 38, 21),
+    "seqlock": (SEQLOCK, 111, 264, 331),
+    "switch": (SWITCH, 386, 1365, 3848),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_correct_protocols_hold_and_cost_what_they_may(name: str) -> None:
+    text, *counts = COUNTS[name]
     states = {memory: explored(text, memory) for memory in ("sc", "tso", "weak")}
     assert all(holds for _, holds in states.values())
-    assert (states["sc"][0], states["tso"][0]) == (sc, tso)
-    assert states["weak"][0] <= 15 * sc
+    assert [found for found, _ in states.values()] == counts
+    assert counts[2] <= 15 * counts[0]
+
+
+@pytest.mark.parametrize("name", ["membarrier", "lazy_mmu_nesting", "hash_pte_preempt", "flush_pending"])
+def test_fenced_models_cost_no_more_than_the_design_allows(name: str) -> None:
+    model = load_model(str(MODELS / f"{name}.lzm"), Parser())
+    (plan,) = plans(model, [], Overrides())
+    states = []
+    for memory in ("sc", "weak"):
+        instance = make_instance(model, replace(plan, memory_model=memory))
+        found = explore(instance, instance.system.properties)
+        assert found.statistics.complete
+        assert not found.violated
+        states.append(found.statistics.states)
+    assert states[0] < states[1] <= 15 * states[0]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +153,7 @@ def test_correct_protocols_hold_and_cost_what_they_may(text: str, sc: int, tso: 
         (PETERSON.replace("ORDER", "smp_wmb();"), {"sc", "tso"}),
         (PETERSON.replace("ORDER", ""), {"sc", "tso"}),
         (PETERSON.replace("ORDER", "").replace("smp_mb();", ""), {"sc"}),
+        (SWITCH.replace("smp_mb();", ""), {"sc"}),
     ],
     ids=[
         "dekker",
@@ -117,6 +165,7 @@ def test_correct_protocols_hold_and_cost_what_they_may(text: str, sc: int, tso: 
         "peterson_wmb",
         "peterson_one_mb",
         "peterson_no_mb",
+        "switch",
     ],
 )
 def test_barriers_are_needed_where_they_are(text: str, held_in: set[str]) -> None:

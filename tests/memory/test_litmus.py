@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from checker.cli import main
 from checker.lang.diagnostics import UserError
 from checker.litmus.parse import parse
 from checker.litmus.run import run
+from tests.memory import runner as reference
+from tests.memory.random_litmus import random_litmus
 
 FILES = sorted((Path(__file__).parent / "litmus").glob("*.litmus"))
 
@@ -83,3 +86,37 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     assert (status, "NOT as expected: Never" in out) == (1, True)
     status, _, err = lzcheck("litmus", str(tmp_path / "none.litmus"))
     assert (status, "cannot read" in err) == (2, True)
+
+
+@pytest.mark.parametrize("seed", range(0, 60, 3))
+def test_lowered_tests_end_as_a_runner_of_its_own_says(seed: int) -> None:
+    litmus = parse(random_litmus(random.Random(seed), pointers=bool(seed % 2)), "random")
+    defer, history = seed % 4 % 3, (2, None)[seed // 3 % 2]
+    found, asked = run(litmus, history, defer), reference.run(litmus, history, defer)
+    assert (found.positive, found.negative) == (asked.positive, asked.negative)
+
+
+JOINED = """C joined
+{}
+P0(int *x, int *y, int *z) {
+    int r0; r0 = READ_ONCE(*x);
+    if (r0) { ARM } else { WRITE_ONCE(*z, 2); }
+    WRITE_ONCE(*y, 1);
+}
+P1(int *x, int *y) { int r0; r0 = READ_ONCE(*y); smp_mb(); WRITE_ONCE(*x, 1); }
+exists (0:r0=1 /\\ 1:r0=1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arm", "observation"),
+    [
+        ("WRITE_ONCE(*z, 1);", "Sometimes"),
+        ("r0 = READ_ONCE(*z); r0 = 1;", "Sometimes"),
+        ("smp_store_release(z, 1);", "Never"),
+        ("WRITE_ONCE(*y, 2);", "Never"),
+        ("smp_wmb();", "Never"),
+    ],
+)
+def test_a_store_behind_an_if_waits_only_for_what_orders_it(arm: str, observation: str) -> None:
+    assert run(parse(JOINED.replace("ARM", arm), "joined")).observation == observation

@@ -48,5 +48,5 @@ def question(path: Path, check: str) -> tuple[Instance, tuple[Property, ...]]:
         pytest.skip(plan.unsupported)
     instance = make_instance(model, plan)
     if is_weak(instance):
-        pytest.skip("only the explorer has the weak memory model")
+        pytest.skip("tests/native/test_weak.py has the weak memory model")
     return instance, instance.system.properties

@@ -109,3 +109,42 @@ thread t on CPU {
 invariant short: size({c : CPU where c in queue}) <= 3;
 check all_sizes { CPU = any; } expect proved;
 """
+
+GENS = """model gens;
+/// Whoever counts waits until all who may use what was before have caught up.
+sort CPU = 2;
+object mm = 1 { tlb_gen : gen; }
+config WAIT = true;
+percpu loaded : mm? = null;
+percpu seen : gen of tlb_gen;
+percpu target : mm? = null;
+percpu done : bool;
+percpu wanted : gen of tlb_gen;
+init { let m = alloc mm { }; }
+thread t on CPU {
+    loop {
+        either {
+            atomic { await !loaded; pick m : mm where live(m); loaded = m; seen = m.tlb_gen; }
+        } or {
+            atomic { await loaded; seen = loaded.tlb_gen; }
+        } or {
+            atomic { await loaded; loaded = null; }
+        } or {
+            atomic { pick m : mm where live(m); target = m; m.tlb_gen += 1; wanted = m.tlb_gen; }
+            atomic {
+                await !WAIT || forall c : CPU { loaded[c] == target => seen[c] >= wanted };
+                done = true;
+            }
+            done = false;
+            target = null;
+        }
+    }
+}
+invariant never_ahead: forall c : CPU where loaded[c] { seen[c] <= loaded[c].tlb_gen };
+invariant known: forall c : CPU where target[c] { wanted[c] <= target[c].tlb_gen };
+invariant caught_up: forall c : CPU, f : CPU where done[f] && loaded[c] == target[f] && target[f] {
+    seen[c] >= wanted[f]
+};
+check all_sizes { CPU = any; mm = any; } expect proved;
+check no_wait { WAIT = false; } expect fail caught_up;
+"""

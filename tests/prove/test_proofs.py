@@ -18,7 +18,7 @@ from checker.plan import Overrides, make_instance, plans
 from checker.prove.certificate import path_of, read, render, sections
 from checker.prove.holders import learn
 from checker.prove.protocol import after, protocol
-from checker.prove.run import Proof, check_certificate, prove
+from checker.prove.run import Proof, check_certificate, checked_before, prove
 from checker.prove.structure import Structure, evaluate
 from checker.search import reachable
 from tests.models import system_of
@@ -40,8 +40,7 @@ def refs() -> Proof:
 def test_a_lock_is_proved_and_without_its_test_it_is_not() -> None:
     assert prove(instance(protocols.FLAG), "all_sizes").verdict == "proved"
     broken = prove(instance(protocols.FLAG, {"TEST": False}), "all_sizes")
-    assert broken.verdict == "not proved"
-    assert any(s.obligation.clause is not None and s.obligation.clause.name == "alone" for s in broken.stuck)
+    assert broken.verdict == "violated" and broken.violated == ("alone",)
 
 
 def test_the_last_put_is_the_last_holder(refs: Proof) -> None:
@@ -54,8 +53,8 @@ def test_the_last_put_is_the_last_holder(refs: Proof) -> None:
 
 def test_a_reference_that_is_not_taken_is_no_proof() -> None:
     proof = prove(instance(protocols.REFS, {"GET": False}), "all_sizes")
-    assert proof.verdict == "not proved" and proof.stuck
-    assert not any(s.counterexample.open for s in proof.stuck)
+    assert proof.verdict == "violated" and "live_handles" in proof.violated
+    assert set(proof.violated) & {"use_after_free", "refcount"}
 
 
 def test_true_but_out_of_reach_is_not_proved_and_not_called_a_bug(
@@ -155,6 +154,21 @@ def test_a_certificate_fails_where_the_model_is_mutated(refs: Proof) -> None:
     assert check_certificate(instance(protocols.REFS), refs.certificate).good
     again = check_certificate(instance(protocols.REFS, {"GET": False}), refs.certificate)
     assert not again.good and again.failure is not None and again.failure.counterexample is not None
+
+
+def test_a_recheck_is_remembered_for_the_same_model_and_certificate_only(
+    refs: Proof, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert refs.certificate is not None
+    assert checked_before(instance(protocols.REFS), refs.certificate) is None
+    again = check_certificate(instance(protocols.REFS), refs.certificate)
+    assert again.good and checked_before(instance(protocols.REFS), refs.certificate) == again.obligations
+    other = instance(protocols.REFS, {"GET": False})
+    assert checked_before(other, refs.certificate) is None
+    assert not check_certificate(other, refs.certificate).good and checked_before(other, refs.certificate) is None
+    fewer = dataclasses.replace(refs.certificate, clauses=refs.certificate.clauses[1:])
+    assert checked_before(instance(protocols.REFS), fewer) is None
 
 
 def test_a_certificate_without_what_it_rests_on_is_no_proof(refs: Proof) -> None:

@@ -280,11 +280,13 @@ class _Lowerer:
     def _properties(self, actions: tuple[y.Action, ...]) -> Iterator[y.Property]:
         env = Env(None, in_property=True)
         for declared in self._model.properties.values():
-            kind = y.PropertyKind(declared.kind)
+            lemma = declared.kind == "lemma"
+            kind = y.PropertyKind.INVARIANT if lemma else y.PropertyKind(declared.kind)
             expr = self._exprs.condition(declared.expr, env)
             self._exprs.take_conditions()
-            premise = self._premise(declared.expr, env) if kind is y.PropertyKind.INVARIANT else None
-            yield y.Property(declared.name.text, kind, declared.text or "", expr, premise, None, declared.span)
+            stated = kind is y.PropertyKind.INVARIANT and not lemma
+            premise = self._premise(declared.expr, env) if stated else None
+            yield y.Property(declared.name.text, kind, declared.text or "", expr, premise, None, declared.span, lemma)
         possible = {a.fault.property for a in actions if a.fault is not None}
         for name in sorted(possible - set(FAULTS)):
             yield y.Property(name, y.PropertyKind.FAULT, FAULTS["assert"])

@@ -7,6 +7,8 @@ those of the System: memory is shown with its latest values, and a step says whe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from checker.core import semantics
 from checker.core.instance import Instance, State
 from checker.core.memory.weak import Move, WeakProgram
@@ -46,13 +48,17 @@ def replay_weak(instance: Instance, path: Path, property: Property) -> Trace:
     raise ReplayError(len(path.choices), f"the path does not end in what {property.name} claims")
 
 
-def _note(program: WeakProgram, move: Move, steps: list[Step]) -> tuple[str, ...]:
-    """What a step says of a location whose latest value it does not see, with the step that stored that."""
-    if not move.note:
-        return ()
-    stored = (s.number for s in reversed(steps) for c in s.changes if program.is_of(move.late, c.var, c.index))
-    number = next(stored, None)
-    return (move.note if number is None else f"{move.note} in step {number}",)
+def _notes(program: WeakProgram, move: Move, steps: list[Step], off: dict[int, list[int]]) -> Iterator[str]:
+    """What a step says besides: that it is put off, and which store it does not see."""
+    if move.how == "off":
+        off.setdefault(move.rule, []).append(len(steps) + 1)
+        yield "put off: what comes behind may be made first"
+    if move.how == "made" and off.get(move.rule):
+        yield f"made only now: it was put off in step {off[move.rule].pop(0)}"
+    if move.note:
+        stored = (s.number for s in reversed(steps) for c in s.changes if program.is_of(move.late, c.var, c.index))
+        number = next(stored, None)
+        yield move.note if number is None else f"{move.note} in step {number}"
 
 
 def _trace(
@@ -72,6 +78,7 @@ def _trace(
         at = came[0]
     assert at is not None
     steps: list[Step] = []
+    off: dict[int, list[int]] = {}  # by rule, the steps in which it was put off
     for number, ((state, move), choice) in enumerate(zip(reversed(moves), path.choices, strict=True), start=1):
         before = state[:-1]
         after = move.target[:-1] if move.target is not None else before
@@ -82,7 +89,7 @@ def _trace(
                 instance=semantics.thread_instance(instance, before, choice),
                 cpu=semantics.cpu_of(instance, before, choice),
                 changes=changes_between(instance, action, before, after), state=after,
-                notes=_note(program, move, steps),
+                notes=tuple(_notes(program, move, steps, off)),
             )
         )  # fmt: skip
     return Trace(instance, property.name, at[:-1], tuple(steps), path.initial)

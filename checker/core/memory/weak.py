@@ -8,233 +8,97 @@ those of the sequentially consistent semantics, and nothing of them knows about 
 
 A step that accesses several locations, or changes what is not memory, is a full barrier before and
 after, and sees the latest values.  `alloc` and `free` begin the history of an object's fields anew.
+
+A step that is put off (`defer`) is passed over: its thread goes on, and the step is made later as if
+the thread were still there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from typing import Final, Literal, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
-from checker.core import fold, semantics
+from checker.core import semantics
 from checker.core.compile import Program, Transition
 from checker.core.instance import Instance, State
-from checker.core.memory.places import Places, is_location
-from checker.core.memory.views import Memory, Work, initial
-from checker.core.system import FALSE, TRUE, Access, Action, Enum, Expr, Fence, Read, Storage, ThreadKind, Value, Var
+from checker.core.memory.ahead import Ahead, Horizon
+from checker.core.memory.defer import Deferral
+from checker.core.memory.generations import Generations
+from checker.core.memory.registers import Registers
+from checker.core.memory.sites import NOT_FULL, Sites, Use
+from checker.core.memory.views import Deferred, Memory, View, Work, initial, join
+from checker.core.system import Enum, Fence, Value
 
 HISTORY: Final = 2
 """Messages kept of a location, where nobody says otherwise."""
 
-_NOT_FULL: Final = ("smp_wmb", "smp_rmb", "barrier")
 _KEPT: Final = 20_000
-_CONTEXTS = (ThreadKind.INTERRUPT, ThreadKind.NMI)
-
-Mode = Literal["none", "read", "write", "rmw", "many", "born", "freed"]
-
-
-class _Use(NamedTuple):
-    """What a step does with memory: with which location, and in which order."""
-
-    mode: Mode
-    location: int = -1
-    order: str = "once"
-
-
-_Index = Callable[[State], tuple[Value, ...]]
 
 
 class Move(NamedTuple):
-    """A transition, and what there is to say of the value that it read."""
+    """A transition, and what there is to say of the value that it read.
+
+    `late`: the location of which it read or stored something that is not the latest; `how`: that the step is put
+    off ("off"), or made after it was ("made").
+    """
 
     rule: int
     target: State | None
     note: str
-    late: int = -1  # the location of which it read or stored something that is not the latest
+    late: int = -1
+    how: str = ""
 
 
-class WeakProgram(Program):
-    """The transition relation of an Instance under the weak memory model; deferred accesses are not modelled."""
+class WeakProgram(Sites):
+    """The transition relation of an Instance under the weak memory model."""
 
     def __init__(self, instance: Instance) -> None:
         super().__init__(instance)
         self.cut = False
         """Whether something was dropped that somebody could still have read."""
+        self.refused = False
+        """Whether something was not put off because too much was already."""
         self._plain = super().successors
         self._history = instance.system.history
-        self._places = Places(instance.system)
-        self._vars: dict[str, Var] = {v.name: v for v in instance.system.vars}
-        self._slots: list[list[int]] = []  # of each location
-        self._of_slot: dict[int, int] = {}
-        self._declared: list[str] = []
-        self._locks: set[int] = set()
-        self._number: dict[tuple[str, tuple[int, ...]], int] = {}
-        for slot, (var, index) in enumerate(instance.slots):
-            if is_location(var):
-                self._add(slot, var, index)
-        self._on_cpu = {a.thread for a in instance.system.actions if a.cpu is not None}
-        self._agents: dict[tuple[str, tuple[int, ...]], int] = {}
-        self._agent_of: list[int] = [self._agent(n) for n in range(len(self.rules))]
-        self._pc_of = [self._pc_slot(n) for n in range(len(self.rules))]
-        self._indices = [self._compiled_indices(n) for n in range(len(self.rules))]
-        self._uses = [self._use(n, None) if self._is_fixed(n) else None for n in range(len(self.rules))]
-        self._syncs = [self._synchronises(rule.action) for rule in self.rules]
-        self._barriers = [self._is_barrier(rule.action) for rule in self.rules]
-        self._reading = self._by_location()
-        self._controls = [n for n, (var, _) in enumerate(instance.slots) if var.storage is Storage.CONTROL]
+        self._defer = instance.system.defer
+        self._reading = self._by_place()
+        self._faults = self._faults_by_place()
+        self.horizon = Horizon(self)
+        self.registers = Registers(self)
+        self.generations = Generations(self)
+        self.deferral = Deferral(self)
+        self._free = {n: self._is_free(n) for n in self.locks}
         self._tidy: dict[tuple[Memory, tuple[Value, ...]], Memory] = {}
-        self._next_at: dict[tuple[Value, ...], tuple[tuple[int, int | None], ...]] = {}
-        self._needs_at: dict[tuple[Value, ...], dict[int, frozenset[int]]] = {}
-        self._needed = {t.name: self._accessed(t.name) for t in instance.system.threads}
 
-    def _add(self, slot: int, var: Var, index: tuple[int, ...]) -> None:
-        key = self._places.declaration(var.name), index[: len(index) - var.members]
-        if key not in self._number:
-            self._number[key] = len(self._slots)
-            self._slots.append([])
-            self._declared.append(key[0])
-        number = self._number[key]
-        self._slots[number].append(slot)
-        self._of_slot[slot] = number
-        if isinstance(var.type, Enum) and var.type.name == "holder":
-            self._locks.add(number)
-
-    # -- what is the same in all states
-
-    def _agent(self, number: int) -> int:
-        """Whose views a step uses: those of its CPU, or of its thread where that runs on none."""
-        rule = self.rules[number]
-        env = semantics.environment(rule.action, rule.choice)
-        thread = self.instance.thread(rule.action.thread)
-        if rule.action.cpu is not None and isinstance(cpu := self._constant(rule.action.cpu, env), int):
-            key: tuple[str, tuple[int, ...]] = ("cpu", (cpu,))
-        else:
-            key = (thread.name, tuple(self._constant(i, env) for i in rule.action.self))
-        return self._agents.setdefault(key, len(self._agents))
-
-    def _pc_slot(self, number: int) -> int:
-        """Where the state says where the thread of a step is."""
-        rule = self.rules[number]
-        env = semantics.environment(rule.action, rule.choice)
-        index = tuple(self._constant(i, env) for i in rule.action.self)
-        return self.instance.slot(self.instance.thread(rule.action.thread).pc, index)
-
-    def _constant(self, expr: Expr, env: dict[str, int]) -> int:
-        value = semantics.evaluate(self.instance, expr, (), env)
-        assert not isinstance(value, tuple)
-        return int(value)
-
-    def _is_fixed(self, number: int) -> bool:
-        memory = self.rules[number].action.memory
-        return all(not fold.variables(i) for a in memory if isinstance(a, Access) for i in a.index)
-
-    def _use(self, number: int, state: State | None) -> _Use:
-        rule = self.rules[number]
-        action = rule.action
-        lives = [u for u in action.updates if u.var.endswith(".live")]
-        if lives:
-            return _Use("freed" if any(u.value == FALSE for u in lives) else "born")
-        found: dict[int, list[Access]] = {}
-        for access, index_of in self._indices[number]:
-            location = self._location(access, index_of, state)
-            if location is None:
-                return _Use("many")
-            found.setdefault(location, []).append(access)
-        if len(found) != 1:
-            return _Use("many" if found else "none")
-        ((location, accesses),) = found.items()
-        order = next((a.order for a in accesses if a.order != "once"), "once")
-        kinds = {a.kind for a in accesses}
-        mode: Mode = "read" if kinds == {"read"} else "write" if kinds == {"write"} else "rmw"
-        return _Use(mode, location, order)
-
-    def _compiled_indices(self, number: int) -> tuple[tuple[Access, _Index | None], ...]:
-        """The accesses of a step, and what gives the index of each: None where it depends on what is bound inside."""
-        rule = self.rules[number]
-        env = semantics.environment(rule.action, rule.choice)
-        return tuple((a, self._index(a, env)) for a in rule.action.memory if isinstance(a, Access))
-
-    def _index(self, access: Access, env: dict[str, int]) -> _Index | None:
-        own = self._places.own(access.var, access.index)
-        for part in own:
-            if not fold.free_params(part) <= env.keys():
-                return None
-            if any(is_location(self._vars[v]) for v in fold.variables(part)):
-                return None
-        return self.compiled(own, env)
-
-    def _location(self, access: Access, index_of: _Index | None, state: State | None) -> int | None:
-        """The number of a location; None where which one it is cannot be told before the step is made."""
-        if index_of is None:
-            return None
-        try:
-            index = index_of(state or ())
-        except IndexError:
-            return None
-        return self._number.get((self._places.declaration(access.var), cast(tuple[int, ...], index)))
-
-    def _synchronises(self, action: Action) -> bool:
-        """Whether a step waits for what others change without memory: requests, or what stands for a lock."""
-        reads = (part for conjunct in action.guard for part in fold.walk(conjunct) if isinstance(part, Read))
-        return any(
-            self._vars[r.var].storage is Storage.MACHINE and (len(r.index) != 1 or r.index[0] != action.cpu)
-            for r in reads
-        )
-
-    def _is_barrier(self, action: Action) -> bool:
-        thread = self.instance.thread(action.thread)
-        if thread.kind is ThreadKind.HARDWARE or (thread.kind in _CONTEXTS and action.at == thread.start):
-            return False
-        return any(self._vars[u.var].storage is Storage.MACHINE for u in action.updates)
-
-    def _by_location(self) -> dict[str, dict[int, list[int]]]:
-        """The steps that read, by thread and location."""
-        found: dict[str, dict[int, list[int]]] = {}
+    def _by_place(self) -> dict[tuple[int, int], list[int]]:
+        """The steps that read, by where the state says that their thread is, and where it is."""
+        found: dict[tuple[int, int], list[int]] = {}
         for number, rule in enumerate(self.rules):
-            use = self._uses[number]
+            use = self.uses[number]
             if use is None or use.mode in ("read", "rmw"):
-                found.setdefault(rule.action.thread, {}).setdefault(rule.action.at, []).append(number)
+                found.setdefault((self.pc_of[number], rule.action.at), []).append(number)
         return found
 
-    def _accessed(self, thread: str) -> list[frozenset[str]]:
-        """For each location of a thread's text, the declarations that it may access from there on.
+    def _is_free(self, lock: int) -> Callable[[Hashable], bool]:
+        """What says of the values of a lock whether nobody holds it."""
+        types = [self.instance.slots[slot][0].type for slot in self.slots_of[lock]]
+        holder = next(n for n, t in enumerate(types) if isinstance(t, Enum) and t.name == "holder")
+        return lambda value: cast(tuple[Value, ...], value)[holder] == 0
 
-        An empty name stands for a barrier: it makes known what was seen, even if nothing is accessed any more.
-        """
-        found = [set[str]() for _ in self.instance.thread(thread).locations]
-        mine = [a for a in self.instance.system.actions if a.thread == thread]
-        for action in mine:
-            accessed = {a.var for a in action.memory if isinstance(a, Access)}
-            accessed |= {u.var for u in action.updates if is_location(self._vars[u.var])}
-            for expr in (*action.guard, *(e for u in action.updates for e in (*u.index, u.value, u.where))):
-                accessed |= {v for v in fold.variables(expr) if is_location(self._vars[v])}
-            found[action.at] |= {self._places.declaration(v) for v in accessed}
-            if self._is_barrier(action) or any(isinstance(m, Fence) for m in action.memory):
-                found[action.at].add("")
-        changed = True
-        while changed:
-            changed = False
-            for action in mine:
-                if action.fault is None and not found[action.to] <= found[action.at]:
-                    found[action.at] |= found[action.to]
-                    changed = True
-        return [frozenset(f) for f in found]
+    def _faults_by_place(self) -> dict[tuple[int, int], list[int]]:
+        found: dict[tuple[int, int], list[int]] = {}
+        for number, rule in enumerate(self.rules):
+            if rule.fault is not None:
+                found.setdefault((self.pc_of[number], rule.action.at), []).append(number)
+        return found
 
     # -- states
 
     def initial(self) -> Iterator[State]:
         """The initial states: one message a location."""
         for state in semantics.initial_states(self.instance):
-            values = tuple(self._value(state, n) for n in range(len(self._slots)))
-            yield cast(State, (*state, initial(values, len(self._agents))))
-
-    def _value(self, state: State, location: int) -> Hashable:
-        return tuple(state[slot] for slot in self._slots[location])
-
-    def _with(self, state: State, location: int, value: Hashable) -> State:
-        changed = list(state)
-        for slot, part in zip(self._slots[location], cast(tuple[Value, ...], value), strict=True):
-            changed[slot] = part
-        return tuple(changed)
+            values = tuple(self.value(state, n) for n in range(len(self.slots_of)))
+            yield cast(State, (*state, initial(values, len(self.agents), self.registers.count)))
 
     # -- transitions
 
@@ -250,198 +114,259 @@ class WeakProgram(Program):
         """All transitions from a state, with what there is to say of them."""
         base, memory = state[:-1], cast(Memory, state[-1])
         for number, target in self._plain(base):
-            use = self._uses[number] or self._use(number, base)
-            if use.mode not in ("read", "rmw"):
-                yield from self._other(number, use, base, memory, target)
-        for thread in self.instance.system.threads:
-            by_location = self._reading.get(thread.name)
-            if by_location is None:
-                continue
-            for at in {base[self.instance.slot(thread.pc, i)] for i in self.instance.tuples(thread.index)}:
-                yield from self._readings(by_location.get(cast(int, at), ()), base, memory)
+            use = self.uses[number] or self.use(number, base)
+            deferred = memory.deferred[self.agent_of[number]]
+            if target is not None:
+                yield from self._put_off(number, use, base, memory)
+            if use.mode not in ("read", "rmw") and not self.deferral.waits(number, use, deferred):
+                yield from self._other(number, use, memory, base, target)
+        places = {pc: cast(int, base[pc]) for pc, _ in self._reading}
+        for pc, at in places.items():
+            yield from self._readings(self._reading.get((pc, at), ()), base, memory)
+        for agent, deferred in enumerate(memory.deferred):
+            for k in range(len(deferred)):
+                if self.deferral.may_run(deferred, k):
+                    yield from self._made(agent, k, base, memory)
 
     def _readings(self, numbers: list[int] | tuple[int, ...], base: State, memory: Memory) -> Iterator[Move]:
         """The steps that read, on each message that they may read."""
-        tried: dict[tuple[int, int, bool], list[int]] = {}
+        tried: dict[tuple[int, int, bool, Hashable], list[int]] = {}
         for number in numbers:
-            use = self._uses[number] or self._use(number, base)
+            use = self.uses[number] or self.use(number, base)
             if use.mode in ("read", "rmw"):
-                key = self._agent_of[number], use.location, use.mode == "rmw"
-                tried.setdefault(key, []).append(number)
-        for (agent, location, exclusive), rules in tried.items():
+                agent = self.agent_of[number]
+                if not self.deferral.waits(number, use, memory.deferred[agent]):
+                    exclusive = use.mode == "rmw" and (self.always_writes(number) or use.location in self.locks)
+                    key = agent, use.location, exclusive, self._begins(number, use)
+                    tried.setdefault(key, []).append(number)
+        for (agent, location, exclusive, _), rules in tried.items():
             wanted = frozenset(rules)
-            work = self._begun(memory, agent, rules[0])
-            for i in work.updatable(location) if exclusive else work.readable(location):
-                view = self._with(base, location, memory.messages[location][i].value)
+            first = rules[0]
+            work = self._begun(memory, agent, first, self.uses[first] or self.use(first, base))
+            if self._can_fail(first, base):
+                work = Work(memory, agent)
+            for i in self._choices(first, work, location, exclusive=exclusive):
+                view = self.with_value(base, location, memory.messages[location][i].value)
                 for number, target in self._plain(view):
                     if number in wanted:
-                        use = self._uses[number] or self._use(number, base)
+                        use = self.uses[number] or self.use(number, base)
                         yield from self._read(number, use, i, view, base, memory, target)
 
-    def _begun(self, memory: Memory, agent: int, number: int) -> Work:
+    def _begins(self, number: int, use: Use) -> Hashable:
+        """What decides, besides the location, which messages a step may read."""
+        can_fail = use.mode == "rmw" and use.location not in self.locks and not self.always_writes(number)
+        first = next(iter(self.rules[number].action.memory), None)
+        full = use.order == "full" or (isinstance(first, Fence) and first.name not in NOT_FULL)
+        return can_fail, self.syncs[number], self.barriers[number], full, self.registers.addresses[number]
+
+    def _can_fail(self, number: int, base: State) -> bool:
+        """Whether a step is an atomic operation that does nothing where it does not find what it expects."""
+        use = self.uses[number] or self.use(number, base)
+        return use.mode == "rmw" and use.location not in self.locks and not self.always_writes(number)
+
+    def _choices(self, number: int, work: Work, location: int, *, exclusive: bool) -> list[int]:
+        """The messages that a step may read; it reads none that is older than its address."""
+        floor = self.registers.floor(number, work)
+        least = 0 if floor is None else floor[location]
+        found = work.updatable(location) if exclusive else iter(work.readable(location))
+        return [i for i in found if i >= least]
+
+    def _begun(self, memory: Memory, agent: int, number: int, use: Use) -> Work:
         """The memory as a step finds it, after the barriers that come with it."""
         work = Work(memory, agent)
-        use = self._uses[number]
-        action = self.rules[number].action
-        fences = [m.name for m in action.memory if isinstance(m, Fence)]
-        if self._syncs[number]:
+        first = next(iter(self.rules[number].action.memory), None)
+        if self.syncs[number]:
             work.synchronise()
-        if self._barriers[number] or (use is not None and use.mode == "rmw" and use.order == "full"):
+        if self.barriers[number] or (use.mode == "rmw" and use.order == "full"):
             work.mb()
-        if fences and fences[0] not in _NOT_FULL and not isinstance(action.memory[-1], Fence):
+        if isinstance(first, Fence) and first.name not in NOT_FULL and use.mode != "none":
             work.mb()
         return work
 
     def _read(
-        self, number: int, use: _Use, i: int, view: State, base: State, memory: Memory, target: State | None
-    ) -> Iterator[Move]:
+        self, number: int, use: Use, i: int, view: State, base: State, memory: Memory, target: State | None,
+        flagged: bool = False,
+    ) -> Iterator[Move]:  # fmt: skip
         last = len(memory.messages[use.location]) - 1
         note = "" if i == last else self._stale(use.location, view, base)
         if target is None:
             yield Move(number, None, note, use.location if note else -1)
             return
-        agent = self._agent_of[number]
-        value = self._value(target, use.location)
-        written = use.mode == "rmw" and (value != self._value(view, use.location) or self._always_writes(number))
-        plain_full = use.mode == "rmw" and use.order == "full"
-        work = self._begun(memory, agent, number) if written or not plain_full else Work(memory, agent)
+        agent = self.agent_of[number]
+        value = self.value(target, use.location)
+        written = use.mode == "rmw" and (value != self.value(view, use.location) or self.always_writes(number))
+        fails = not written and use.mode == "rmw" and use.location not in self.locks
+        work = Work(memory, agent) if fails else self._begun(memory, agent, number, use)
+        if written and i not in work.updatable(use.location):
+            return
+        floor = self.registers.floor(number, work)
+        acquire = (use.order == "acquire" and not fails) or flagged
+        seen: View | None = None
         if not written:
-            hardware = self.instance.thread(self.rules[number].action.thread).kind is ThreadKind.HARDWARE
-            if not hardware:
-                work.load(use.location, i, acquire=use.order == "acquire")
-        elif use.location in self._locks and use.order == "acquire":
+            if not self.hardware[number]:
+                seen = work.load(use.location, i, acquire=acquire)
+        elif use.location in self.locks and use.order == "acquire":
             work.lock(use.location, i, value)
         else:
-            work.update(
-                use.location, i, value, acquire=use.order == "acquire", release=use.order == "release",
-            )  # fmt: skip
+            dep = self.registers.stored(number, work)
+            seen = work.update(use.location, i, value, acquire=acquire, release=use.order == "release", dep=dep)
             if use.order == "full":
                 work.mb()
-        yield self._done(number, work, target, note)._replace(late=use.location if note else -1)
+        if seen is not None and floor is not None:
+            seen = join(seen, floor)
+        self.registers.set(number, work, seen)
+        yield self._done(number, work, target, note, view)._replace(late=use.location if note else -1)
 
-    def _always_writes(self, number: int) -> bool:
-        action = self.rules[number].action
-        return any(is_location(self._vars[u.var]) and u.where == TRUE for u in action.updates)
-
-    def _other(self, number: int, use: _Use, base: State, memory: Memory, target: State | None) -> Iterator[Move]:
+    def _other(self, number: int, use: Use, memory: Memory, base: State, target: State | None) -> Iterator[Move]:
         """A step that reads no location, or several."""
         if target is None:
             yield Move(number, None, "")
             return
-        agent = self._agent_of[number]
+        agent = self.agent_of[number]
         if use.mode == "write":
-            places = list(self._begun(memory, agent, number).writable(use.location))
-            value = self._value(target, use.location)
-            unlocks = use.location in self._locks
+            places = list(self._begun(memory, agent, number, use).writable(use.location))
+            value = self.value(target, use.location)
+            unlocks = use.location in self.locks
             for p in places[-1:] if unlocks else places:
-                work = self._begun(memory, agent, number)
-                work.store(use.location, p, value, release=use.order == "release", unlock=unlocks)
+                work = self._begun(memory, agent, number, use)
+                dep = self.registers.stored(number, work)
+                work.store(use.location, p, value, release=use.order == "release", unlock=unlocks, dep=dep)
                 late = p < len(memory.messages[use.location])
                 note = f"comes before {self._text(base, use.location)}, which was stored" if late else ""
-                yield self._done(number, work, target, note)._replace(late=use.location if note else -1)
+                self.registers.set(number, work, None)
+                yield self._done(number, work, target, note, base)._replace(late=use.location if note else -1)
             return
-        work = self._begun(memory, agent, number)
+        work = self._begun(memory, agent, number, use)
         if use.mode in ("many", "freed"):
             work.mb()
-        for location in sorted({self._of_slot[s] for s in self._of_slot if base[s] != target[s]}):
-            work.forget(location, self._value(target, location))
+        for location in sorted({self.of_slot[s] for s in self.of_slot if base[s] != target[s]}):
+            work.forget(location, self.value(target, location))
         if use.mode == "many":
             work.mb()
+        if use.mode == "freed" and self.generations.any:
+            self.generations.forget(work, base, target)
         if use.mode == "none":
-            for fence in self.rules[number].action.memory:
-                if isinstance(fence, Fence):
-                    {"smp_wmb": work.wmb, "smp_rmb": work.rmb, "barrier": _nothing}.get(fence.name, work.mb)()
-        yield self._done(number, work, target, "")
+            for fence in self.fences(number):
+                {"smp_wmb": work.wmb, "smp_rmb": work.rmb, "barrier": _nothing}.get(fence, work.mb)()
+                if fence == "smp_rmb":
+                    self._flag(work)
+        self.registers.set(number, work, None)
+        yield self._done(number, work, target, "", base)
 
-    def _done(self, number: int, work: Work, target: State, note: str) -> Move:
-        if self._barriers[number]:
+    # -- what is put off
+
+    def _put_off(self, number: int, use: Use, base: State, memory: Memory) -> Iterator[Move]:
+        """The thread goes on, and the step is made later."""
+        agent = self.agent_of[number]
+        deferred = memory.deferred[agent]
+        if not self._defer or not self.deferral.may_enter(number, use, deferred):
+            return
+        if len(deferred) >= self._defer:
+            self.refused = True
+            return
+        pc, action = self.pc_of[number], self.rules[number].action
+        if any(n in self._faults.get((pc, action.at), ()) for n, _ in self._plain(base)):
+            return
+        work = Work(memory, agent)
+        work.deferred[agent] = (*deferred, Deferred(number, use.location, False))
+        target = (*base[:pc], action.to, *base[pc + 1 :])
+        yield self._done(number, work, target, "", base)._replace(how="off")
+
+    def _made(self, agent: int, k: int, base: State, memory: Memory) -> Iterator[Move]:
+        """A step that was put off is made."""
+        entry = memory.deferred[agent][k]
+        rest = (*memory.deferred[agent][:k], *memory.deferred[agent][k + 1 :])
+        memory = memory._replace(deferred=(*memory.deferred[:agent], rest, *memory.deferred[agent + 1 :]))
+        number, pc = entry.rule, self.pc_of[entry.rule]
+        here = base[pc]
+        then = (*base[:pc], self.rules[number].action.at, *base[pc + 1 :])
+        use = self.uses[number] or self.use(number, then)
+        for fault, target in self._plain(then):
+            if target is None and fault in self._faults.get((pc, self.rules[number].action.at), ()):
+                yield Move(fault, None, "", how="made")
+        if use.mode == "write":
+            for other, target in self._plain(then):
+                if other == number and target is not None:
+                    target = (*target[:pc], here, *target[pc + 1 :])
+                    for move in self._other(number, use, memory, base, target):
+                        yield move._replace(how="made")
+            return
+        work = Work(memory, agent)
+        for i in self._choices(number, work, entry.location, exclusive=use.mode == "rmw"):
+            view = self.with_value(then, entry.location, memory.messages[entry.location][i].value)
+            for other, target in self._plain(view):
+                if other == number and target is not None:
+                    target = (*target[:pc], here, *target[pc + 1 :])
+                    for move in self._read(number, use, i, view, base, memory, target, entry.flagged):
+                        yield move._replace(how="made")
+
+    def _flag(self, work: Work) -> None:
+        """smp_rmb() comes behind what its agent has put off."""
+        work.deferred[work.me] = tuple(
+            d._replace(flagged=d.flagged or not self.deferral.writes(d.rule)) for d in work.deferred[work.me]
+        )
+
+    # -- the state after a step
+
+    def _done(self, number: int, work: Work, target: State, note: str, before: State) -> Move:
+        if self.barriers[number]:
+            told = self.told(number, before)
+            for walker in told:
+                work.hear(walker)
             work.mb()
+            for walker in told:
+                work.tell(walker)
+        if work.me in self.cpu_of:
+            work.follow(self.cpu_of[work.me])
         changed = list(target)
         for location, messages in enumerate(work.messages):
             latest = cast(tuple[Value, ...], messages[-1].value)
-            for slot, part in zip(self._slots[location], latest, strict=True):
+            for slot, part in zip(self.slots_of[location], latest, strict=True):
                 changed[slot] = part
-        return Move(number, cast(State, (*changed, self._tidied(work, tuple(changed)))), note)
+        state = tuple(changed)
+        memory = self._tidied(work, state)
+        if self.generations.any:
+            state, memory = self.generations.canonical(state, memory)
+        return Move(number, cast(State, (*state, memory)), note)
 
     def _tidied(self, work: Work, base: State) -> Memory:
         """The canonical form of the memory, which many steps lead to: what was found is kept for a while."""
-        key = work.done(), tuple(base[slot] for slot in self._controls)
+        key = work.done(), self.horizon.controls(base)
         if key not in self._tidy:
-            for agent, taken in self._next(base):
-                if taken is None:
-                    work.before_mb(agent)
-                else:
-                    work.before_acquire(agent, taken)
-            self.cut = work.tidy(self._history, self._needs(base)) or self.cut
+            ahead = self.horizon.of(base)
+            work.walk(self.cpu_of)
+            if any(work.deferred):
+                ahead = self._with_deferred(ahead, work)
+            before = None
+            while before != (before := work.done()):  # what is dropped can show that more is known
+                for agent, taken in ahead.next:
+                    if taken is None:
+                        work.before_mb(agent)
+                    else:
+                        work.before_acquire(agent, taken, self._free.get(taken))
+                dropped = work.tidy(
+                    self._history, ahead.needs, ahead.before_mb, self.registers.agents, self.silent, self.newest
+                )
+                self.cut = dropped or self.cut
             if len(self._tidy) >= _KEPT:
                 self._tidy.clear()
             self._tidy[key] = work.done()
         return self._tidy[key]
 
-    def _next(self, base: State) -> tuple[tuple[int, int | None], ...]:
-        """The agents that can do nothing before a full barrier (None), or before an atomic acquire of some location."""
-        places = tuple(base[slot] for slot in self._controls)
-        if places not in self._next_at:
-            self._next_at[places] = tuple(self._next_now(base))
-        return self._next_at[places]
-
-    def _next_now(self, base: State) -> Iterator[tuple[int, int | None]]:
-        candidates: dict[int, list[int]] = {}
-        for number, rule in enumerate(self.rules):
-            if base[self._pc_of[number]] == rule.action.at:
-                candidates.setdefault(self._agent_of[number], []).append(number)
-        for agent, numbers in candidates.items():
-            kinds = {self._first(number) for number in numbers}
-            if len(kinds) == 1 and (kind := kinds.pop()) != "other":
-                yield agent, None if kind == "mb" else int(kind)
-
-    def _first(self, number: int) -> str:
-        """What a step does first: a full barrier, an atomic acquire of a location (its number), or something else."""
-        use = self._uses[number]
-        memory = self.rules[number].action.memory
-        if self._syncs[number] or use is None:
-            return "other"
-        first = memory[0] if memory else None
-        if self._barriers[number] or use.mode in ("many", "freed"):
-            return "mb"
-        if isinstance(first, Fence) and first.name not in _NOT_FULL:
-            return "mb"
-        if use.mode == "rmw" and use.order == "full" and self._always_writes(number):
-            return "mb"
-        return str(use.location) if use.mode == "rmw" and use.order == "acquire" else "other"
-
-    def _needs(self, base: State) -> Callable[[int], frozenset[int]]:
-        """The locations that an agent may still access."""
-        places = tuple(base[slot] for slot in self._controls)
-        if places not in self._needs_at:
-            self._needs_at[places] = self._needs_now(base)
-        return self._needs_at[places].__getitem__
-
-    def _needs_now(self, base: State) -> dict[int, frozenset[int]]:
-        declared: dict[int, set[str]] = {number: set() for number in self._agents.values()}
-        for thread in self.instance.system.threads:
-            accessed = self._needed[thread.name]
-            for index in self.instance.tuples(thread.index):
-                at = cast(int, base[self.instance.slot(thread.pc, index)])
-                for (owner, whose), number in self._agents.items():
-                    here = thread.name in self._on_cpu and owner == "cpu"
-                    anywhere = thread.index[:1] != ("CPU",)
-                    if (owner, whose) == (thread.name, index) or (here and (anywhere or index[0] == whose[0])):
-                        declared[number] |= accessed[at]
-        return {
-            number: frozenset(n for n, name in enumerate(("", *self._declared), start=-1) if name in names)
-            for number, names in declared.items()
-        }
+    def _with_deferred(self, ahead: Ahead, work: Work) -> Ahead:
+        """What is ahead, where something that is behind is still to be made."""
+        late = [frozenset(d.location for d in deferred) for deferred in work.deferred]
+        return Ahead(
+            tuple(a | b for a, b in zip(ahead.needs, late, strict=True)),
+            tuple(a | b for a, b in zip(ahead.before_mb, late, strict=True)),
+            tuple((agent, taken) for agent, taken in ahead.next if not late[agent]),
+        )
 
     # -- what is said
 
-    def is_of(self, location: int, var: str, index: tuple[int, ...]) -> bool:
-        """Whether a variable at an index is part of a location."""
-        return self._of_slot.get(self.instance.slot(var, index)) == location
-
     def _text(self, state: State, location: int) -> str:
         shown = []
-        for slot in self._slots[location][:4]:
+        for slot in self.slots_of[location][:4]:
             var, index = self.instance.slots[slot]
             shown.append(
                 f"{self.instance.format_slot(var.name, index)} = {self.instance.format_value(var.type, state[slot])}"

@@ -83,6 +83,7 @@ struct options {
 	uint64_t stop_on;
 	bool fingerprints; /* keep hashes in place of states, and states only as long as they are to be expanded */
 	bool edges; /* keep successors where leaks are asked about and there is room */
+	const char *dump; /* a file that all states are written to in the end */
 };
 
 struct search {
@@ -111,7 +112,7 @@ struct search {
 	uint64_t violable;   /* properties that are no covers */
 	struct witness witness[LZ_PROPERTIES];
 	/* `edges`: successors are kept, so that leaks can be found without computing them again */
-	bool cut, complete, edges, leaks_unknown, undefined, outgrown;
+	bool cut, complete, edges, leaks_unknown, undefined, outgrown, dropped, refused, cramped;
 	struct state trouble;
 
 	_Atomic int pause;   /* all workers are to meet */

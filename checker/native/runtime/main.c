@@ -32,6 +32,10 @@ static void read_options(struct options *o, int count, char **arguments)
 	for (int i = 1; i < count; i++) {
 		uint64_t value;
 
+		if (!strncmp(arguments[i], "dump=", 5)) {
+			o->dump = arguments[i] + 5;
+			continue;
+		}
 		if (number_option(arguments[i], "threads", &value))
 			o->threads = value < 1 ? 1 : value > LZ_MAX_THREADS ? LZ_MAX_THREADS : (unsigned)value;
 		else if (number_option(arguments[i], "states", &value))
@@ -84,6 +88,24 @@ static void make_workers(struct search *q)
 	}
 }
 
+/* All states as they are packed, one after the other. */
+static void dump_states(const struct search *q)
+{
+	FILE *file = fopen(q->options.dump, "wb");
+
+	if (!file)
+		exit(2);
+	for (unsigned i = 0; i < q->threads; i++) {
+		const struct arena *a = &q->arenas[i];
+		uint32_t found = atomic_load(&a->count);
+
+		if (fwrite(a->states.at, sizeof(struct state), found, file) != found)
+			exit(2);
+	}
+	if (fclose(file))
+		exit(2);
+}
+
 static void report_counts(const struct search *q, uint64_t stored)
 {
 	static const char *const limits[] = {"none", "states", "depth", "seconds", "memory", "interrupted"};
@@ -108,6 +130,8 @@ static void report_counts(const struct search *q, uint64_t stored)
 			printf(" %llx", (unsigned long long)q->trouble.w[k]);
 		putchar('\n');
 	}
+	if (q->dropped || q->refused || q->cramped)
+		printf("weak %d %d %d\n", q->dropped, q->refused, q->cramped);
 	printf("done %llu %llu %u %s %d %d %d %.6f %.3f %llu\n", (unsigned long long)states,
 	       (unsigned long long)transitions, q->level, limits[atomic_load(&q->limit)], q->complete, q->cut,
 	       q->leaks_unknown, now_seconds() - q->started, (double)peak_bytes() / (1 << 20),
@@ -143,6 +167,8 @@ int main(int count, char **arguments)
 	for (unsigned i = 0; i < q->threads; i++)
 		q->workers[i].sink.pending = 0;
 	stored = stored_bytes(q);
+	if (q->options.dump)
+		dump_states(q);
 	if (q->options.fingerprints)
 		depths_report(q);
 	else

@@ -186,7 +186,7 @@ static void expand(struct search *q, struct worker *w, const struct state *s)
 			note_faults(w, s);
 		if (LZ_UNLIKELY(!x->enabled && !x->faults) && model_deadlock >= 0 && !model_final(s))
 			note(w, (uint64_t)1 << model_deadlock, current(w), s, NO_RULE);
-		if (LZ_UNLIKELY(x->undefined || x->outgrown)) {
+		if (LZ_UNLIKELY(x->undefined || x->outgrown || x->cramped)) {
 			q->trouble = *s;
 			halt(q, LIMIT_NONE);
 		}
@@ -293,6 +293,9 @@ static void gather(struct search *q)
 		q->cut |= w->cut;
 		q->undefined |= w->sink.undefined;
 		q->outgrown |= w->sink.outgrown;
+		q->dropped |= w->sink.dropped;
+		q->refused |= w->sink.refused;
+		q->cramped |= w->sink.cramped;
 		w->found = 0;
 	}
 	q->found |= found;
@@ -360,6 +363,12 @@ static bool edges_full(const struct search *q)
 	return false;
 }
 
+/* What was found does not count. */
+static bool in_trouble(const struct search *q)
+{
+	return q->undefined || q->outgrown || q->cramped;
+}
+
 /* While all workers wait: what only one of them may do.  True if the level goes on. */
 static bool consider(struct search *q)
 {
@@ -377,9 +386,10 @@ static bool consider(struct search *q)
 	for (unsigned i = 0; i < q->threads; i++) {
 		q->undefined |= q->workers[i].sink.undefined;
 		q->outgrown |= q->workers[i].sink.outgrown;
+		q->cramped |= q->workers[i].sink.cramped;
 		more |= q->workers[i].piece_next < q->workers[i].piece_end || atomic_load(&q->cursor[i]) < q->end[i];
 	}
-	return more && !atomic_load(&q->limit) && !q->undefined && !q->outgrown;
+	return more && !atomic_load(&q->limit) && !in_trouble(q);
 }
 
 struct phase {
@@ -426,7 +436,7 @@ static void *worker_main(void *argument)
 		}
 		if (meet(q)) {
 			gather(q);
-			phase.more = !all_found(q) && !atomic_load(&q->limit) && !q->undefined && !q->outgrown;
+			phase.more = !all_found(q) && !atomic_load(&q->limit) && !in_trouble(q);
 			next_level(q);
 			q->level += q->level_size != 0;
 			leave(q);
@@ -470,5 +480,5 @@ void search_run(struct search *q)
 	worker_main(&q->workers[0]);
 	for (unsigned i = 1; i <= created; i++)
 		pthread_join(others[i], NULL);
-	q->complete = !q->level_size && !atomic_load(&q->limit) && !all_found(q) && !q->undefined && !q->outgrown;
+	q->complete = !q->level_size && !atomic_load(&q->limit) && !all_found(q) && !in_trouble(q);
 }

@@ -47,6 +47,10 @@ struct sink {
 	uint32_t owner;       /* the number of `source` */
 	bool undefined;       /* null was used as an index in an action */
 	bool outgrown;        /* a variable got a value outside its type */
+	bool dropped;         /* weak memory: a message had to go that could still have been read, */
+	bool refused;         /* an access was not put off as too many were already, */
+	bool cramped;         /* and a state did not fit into its words */
+	void *memory;         /* what weakmachine.h works on */
 	uint64_t *slots;      /* the table, for prefetching */
 	unsigned shift;
 	unsigned pending;
@@ -59,6 +63,8 @@ struct sink {
 /* -- the generated part */
 
 extern const uint32_t model_rules;
+/* More successors than this no state has. */
+extern const uint32_t model_degree;
 /* By rule: the number of the property that its fault violates, -1 if nobody asks or it has none. */
 extern const int16_t model_fault[];
 /* The properties that single states violate; covers and premises. */

@@ -75,7 +75,7 @@ void store_init(struct search *q)
 	uint32_t most = (uint32_t)((UINT64_C(1) << (32 - q->thread_bits)) - 2);
 
 	/* between two looks at the quota a worker may add a batch and the successors of a state */
-	q->margin = (uint64_t)q->threads * (model_rules + LZ_BATCH);
+	q->margin = (uint64_t)q->threads * (model_degree + LZ_BATCH);
 	while (((uint64_t)1 << bits) < 16 * q->margin)
 		bits++;
 	table_make(q, bits);

@@ -1,0 +1,432 @@
+"""Learning clauses: which facts of a counterexample are never true together in any reachable state.
+
+Facts are about at most three different elements.  First only those are taken that the step and
+what it broke depend on: they are why this is a counterexample, so a clause made of them excludes
+all others that are counterexamples for the same reason.  Whether some facts occur together is asked
+of all states of small instances.  Where a thread is, is then widened to all places where that is never so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations, combinations_with_replacement, product
+from typing import Any, Final
+
+from checker.core import fold
+from checker.core import system as y
+from checker.core.instance import Instance, State
+from checker.prove.census import Census, Fact, Shape, fact_of, injections
+from checker.prove.clauses import Clause
+from checker.prove.protocol import Protocol
+from checker.prove.shapes import Cells, connected, linked, variables, ways
+from checker.prove.structure import Key, Structure
+from checker.records import dataclass
+
+_WIDEST: Final = 3  # elements that sets of facts are looked for about
+_MOST: Final = 4  # elements that the reason of a counterexample may be about
+_BASE: Final = 60_000  # states that are all looked at for each set of facts
+_TINY: Final = 60  # states that most sets of facts occur in
+_SAMPLED: Final = 1500  # states of each instance from which equations are learned
+_TRIED: Final = 6  # candidates that are widened before the best is taken
+_LOOKED_AT: Final = 200  # candidates that are looked up in the large censuses
+_NUMBER: Final = 6.0  # by how much a fact about a counter is worse than others
+_RARE: Final = 26  # facts that go into sets of four
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A variable at some of the chosen elements (by their position); `var` is "" for the element itself.
+
+    With a `way` it is at the element that these variables lead to from the chosen one.
+    """
+
+    var: str
+    index: tuple[int, ...]
+    way: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A fact, what it is about, the states of the tiny census in which it is so, and how often it is so."""
+
+    fact: Fact
+    column: Column
+    tiny: int
+    likely: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Facts that are never true together."""
+
+    score: float
+    shape: Shape
+    facts: tuple[Known, ...]
+
+
+class Learner:
+    """What is known of reachable states, and clauses from it."""
+
+    def __init__(self, protocol: Protocol, censuses: Sequence[Census]) -> None:
+        self.protocol = protocol
+        self.censuses = censuses
+        few = _BASE // len(censuses)
+        self.base = [c if c.count <= few else c.sampled(few) for c in censuses]
+        self.large = [c for c in censuses if c.count > few]
+        self.tiny = [c.sampled(_TINY) for c in self.base]
+        self._ways = ways(protocol)
+        self._known: dict[tuple[Shape, y.Expr, Column], Known] = {}
+        self._masks: dict[tuple[Shape, y.Expr], int] = {}
+        sorts = [s.name for s in protocol.system.sorts]
+        self.shapes = [
+            shape for n in range(_WIDEST + 1) for shape in combinations_with_replacement(sorts, n)
+            if all(shape.count(s) < _WIDEST or linked(protocol, s) for s in shape)
+        ]  # fmt: skip
+        self._columns: dict[Shape, tuple[Column, ...]] = {}
+
+    @property
+    def samples(self) -> list[tuple[Instance, list[State]]]:
+        """Some states of each instance."""
+        return [(c.instance, c.some(_SAMPLED)) for c in self.base]
+
+    def _columns_of(self, shape: Shape) -> Iterator[Column]:
+        yield from (Column("", (n,)) for n, sort in enumerate(shape) if self.protocol.statics(sort))
+        for var in self.protocol.system.vars:
+            if isinstance(var.type, y.Gen):  # numbers without end; lemmas say how they compare
+                continue
+            places = [[n for n, s in enumerate(shape) if s == sort] for sort in var.index]
+            yield from (Column(var.name, index) for index in product(*places))
+            if len(var.index) == 1:
+                for way in self._ways.get(var.index[0], ()):
+                    first = self.protocol.vars[way[0]].index[0]
+                    yield from (Column(var.name, (n,), way) for n, s in enumerate(shape) if s == first)
+
+    def _read(self, column: Column, params: Sequence[y.Param]) -> y.Read:
+        """The value of a column."""
+        index: tuple[y.Expr, ...] = tuple(params[n] for n in column.index)
+        for var in column.way:
+            index = (y.Read(var, index, self.protocol.vars[var].type),)
+        return y.Read(column.var, index, self.protocol.vars[column.var].type)
+
+    # -- facts
+
+    def _facts(
+        self, shape: Shape, structure: Structure, chosen: tuple[int, ...], cells: Cells | None, cut: int
+    ) -> Iterator[Known]:
+        """What is so of chosen elements of a structure; of some cells of it, or (None) of all."""
+        params = variables(shape)
+        if shape not in self._columns:
+            self._columns[shape] = tuple(self._columns_of(shape))
+        for column in self._columns[shape]:
+            key: Key | None = tuple(chosen[n] for n in column.index)
+            for var in column.way:
+                if key is not None and (cells is None or (var, key) in cells):
+                    there = structure.read(var, key)
+                    key = None if there == y.NULL else (there,)
+                else:
+                    key = None
+            if key is None or (cells is not None and column.var and (column.var, key) not in cells):
+                continue
+            if column.way and any(k == key[0] and s == self.protocol.vars[column.var].index[0]
+                                  for k, s in zip(chosen, shape, strict=True)):  # fmt: skip
+                continue  # that element has a name of its own
+            value = structure.read(column.var, key) if column.var else key[0]
+            for expr in self._said(params, chosen, column, value, cut):
+                mark = shape, expr, column
+                if mark not in self._known:
+                    self._known[mark] = self._looked_up(shape, params, expr, column)
+                yield self._known[mark]
+
+    def _looked_up(self, shape: Shape, params: Sequence[y.Param], expr: y.Expr, column: Column) -> Known:
+        fact = fact_of(expr, params)
+        tiny, size = 0, 0
+        for census in self.tiny:
+            width = (census.count + 7) // 8 * 8 * len(census.choices(shape))
+            tiny |= census.joined(shape, fact) << size
+            size += width
+        return Known(fact, column, tiny, math.log2((tiny.bit_count() + 0.5) / max(size, 1)))
+
+    def _mask(self, shape: Shape, known: Known) -> int:
+        """The states of the base in which a fact is so, for each choice of elements."""
+        key = shape, known.fact.expr
+        if key not in self._masks:
+            found, size = 0, 0
+            for census in self.base:
+                found |= census.joined(shape, known.fact) << size
+                size += (census.count + 7) // 8 * 8 * len(census.choices(shape))
+            self._masks[key] = found
+        return self._masks[key]
+
+    def _said(
+        self, params: Sequence[y.Param], chosen: tuple[int, ...], column: Column, value: Any, cut: int
+    ) -> Iterator[y.Expr]:
+        """What can be said of the value of a column."""
+        if not column.var:
+            param = params[column.index[0]]
+            for number, name in enumerate(self.protocol.statics(param.sort)):
+                static = y.Static(param.sort, name)
+                yield fold.eq(param, static) if number == value else fold.ne(param, static)
+            return
+        declared = self.protocol.vars[column.var]
+        expr = self._read(column, params)
+        thread = self.protocol.by_pc.get(column.var)
+        match declared.type:
+            case y.Elem(sort=sort, optional=optional):
+                if value == y.NULL:
+                    yield fold.eq(expr, y.Null(sort))
+                    return
+                if optional:
+                    yield fold.ne(expr, y.Null(sort))
+                for place, param in enumerate(params):
+                    if param.sort == sort:
+                        yield fold.eq(expr, param) if chosen[place] == value else fold.ne(expr, param)
+                for number, name in enumerate(self.protocol.statics(sort)):
+                    static = y.Static(sort, name)
+                    yield fold.eq(expr, static) if number == value else fold.ne(expr, static)
+            case _ if thread is not None:
+                yield y.At(thread.name, expr.index, frozenset({int(value)}))
+            case y.Bool():
+                yield expr if value else fold.not_(expr)
+            case y.Enum():
+                yield fold.eq(expr, y.Lit(int(value), declared.type))
+            case _:
+                for least in range(cut + 1):
+                    bound = fold.int_lit(least)
+                    yield y.Op("gt", (expr, bound)) if value > least else y.Op("le", (expr, bound))
+
+    # -- clauses
+
+    def learn(self, structure: Structure, cells: Cells, avoid: Iterable[Clause] = ()) -> Clause | None:
+        """A clause that the structure violates and no known state does; of its `cells` if possible."""
+        banned = set(avoid)
+        known = frozenset(structure.known)
+        for of, sizes, cut in (
+            (cells, (1, 2, 3), 0), (cells, (4,), 0), (known, (1, 2, 3), -1), (None, (1, 2, 3), -1),
+            (known, (1, 2, 3), 0), (None, (1, 2, 3), 0), (known, (4,), 0), (None, (1, 2, 3), 1),
+        ):  # fmt: skip
+            candidates = [
+                candidate for shape in self.shapes for candidate in self._candidates(shape, structure, of, sizes, cut)
+            ]
+            if sizes == (4,) and of is cells:
+                candidates += self._reasons(structure, cells)
+            candidates.sort(key=lambda c: -c.score)
+            best: tuple[float, Clause] | None = None
+            tried = 0
+            for candidate in candidates[:_LOOKED_AT]:
+                if any(c.occurs(candidate.shape, [k.fact for k in candidate.facts]) for c in self.large):
+                    continue
+                score, clause = self._widened(candidate)
+                if clause not in banned and (best is None or score > best[0]):
+                    best = score, clause
+                tried += 1
+                if tried == _TRIED:
+                    break
+            if best is not None:
+                return best[1]
+        return None
+
+    def _candidates(
+        self, shape: Shape, structure: Structure, cells: Cells | None, sizes: tuple[int, ...], cut: int
+    ) -> Iterator[Candidate]:
+        for chosen in injections(shape, {s: structure.elements(s) for s in shape}):
+            facts = list(self._facts(shape, structure, chosen, cells, cut))
+            used = {place for known in facts for place in known.fact.places}
+            if len(used) < len(shape):
+                continue
+            if sizes == (4,):
+                facts = sorted(facts, key=lambda k: k.likely)[:_RARE]
+            for found in self._never(shape, facts, sizes):
+                if len({place for k in found for place in k.fact.places}) == len(shape):
+                    yield Candidate(self._score(found, shape), shape, found)
+
+    def _reasons(self, structure: Structure, cells: Cells) -> Iterator[Candidate]:
+        """What the cells say of as many elements as they are about, less what need not be said."""
+        elements: dict[tuple[str, int], None] = {}
+        for var, key in sorted(cells):
+            declared = self.protocol.vars[var]
+            elements |= dict.fromkeys(zip(declared.index, key, strict=True))
+            if isinstance(declared.type, y.Elem) and (value := structure.read(var, key)) != y.NULL:
+                elements[declared.type.sort, value] = None
+        about = sorted(e for e in elements if e[1] >= 0)
+        for few in combinations(about, min(_MOST, len(about))):
+            shape = tuple(sort for sort, _ in few)
+            facts = list(self._facts(shape, structure, tuple(e for _, e in few), cells, 0))
+            found: dict[tuple[Known, ...], None] = {}
+            if self._ever(shape, facts):
+                continue
+            for order in (lambda k: k.likely, lambda k: -k.likely, lambda k: (max(k.fact.places), k.likely)):
+                left = facts
+                for place in range(len(shape)):  # whole elements first
+                    without = [k for k in left if place not in k.fact.places]
+                    left = left if self._ever(shape, without) else without
+                for known in sorted(left, key=order):
+                    without = [k for k in left if k is not known]
+                    left = left if self._ever(shape, without) else without
+                found[tuple(left)] = None
+            for needed in found:
+                yield from self._narrowed(shape, needed)
+
+    def _ever(self, shape: Shape, facts: Sequence[Known]) -> bool:
+        """Whether facts are true together in some state."""
+        common = -1
+        for known in facts:
+            common &= known.tiny
+        if common:
+            return True
+        some = [k.fact for k in sorted(facts, key=lambda k: k.likely)]
+        return any(c.occurs(shape, some) for c in (*self.base, *self.large))
+
+    def _narrowed(self, shape: Shape, facts: Sequence[Known]) -> Iterator[Candidate]:
+        """The candidate with no more elements than it is about."""
+        used = sorted({place for k in facts for place in k.fact.places})
+        smaller = tuple(shape[place] for place in used)
+        old, new = variables(shape), variables(smaller)
+        names = {old[place].name: new[n] for n, place in enumerate(used)}
+        renamed = [
+            self._looked_up(
+                smaller, new, fold.substitute(k.fact.expr, names),
+                replace(k.column, index=tuple(used.index(n) for n in k.column.index)),
+            )
+            for k in facts
+        ]  # fmt: skip
+        yield Candidate(self._score(renamed, smaller), smaller, tuple(renamed))
+
+    def _score(self, facts: Sequence[Known], shape: Shape) -> float:
+        """How general facts are; where threads are will be widened, and numbers are what holders make them."""
+        numbers = sum(isinstance(k.fact.expr, y.Op) and k.fact.expr.op in ("le", "gt") for k in facts)
+        likely = sum(0.0 if self._is_place(k) else k.likely for k in facts)
+        return likely - len(facts) - len(shape) - _NUMBER * numbers
+
+    def _is_place(self, known: Known) -> bool:
+        return known.column.var in self.protocol.by_pc
+
+    def _never(self, shape: Shape, facts: list[Known], sizes: tuple[int, ...]) -> Iterator[tuple[Known, ...]]:
+        """Sets of so many facts that are never true together in the base, though any of them less one are."""
+        tiny = [k.tiny for k in facts]
+        count = len(facts)
+
+        def mask(n: int) -> int:
+            return self._mask(shape, facts[n])
+
+        alone = {n for n in range(count) if not tiny[n] and not mask(n)}
+        if 1 in sizes:
+            yield from ((facts[n],) for n in sorted(alone))
+        left = [n for n in range(count) if n not in alone]
+        pairs: set[tuple[int, int]] = set()
+        for i, a in enumerate(left):
+            for b in left[i + 1 :]:
+                if not tiny[a] & tiny[b] and not mask(a) & mask(b):
+                    pairs.add((a, b))
+        if 2 in sizes:
+            yield from ((facts[a], facts[b]) for a, b in sorted(pairs))
+        if 3 not in sizes and 4 not in sizes:
+            return
+        triples: set[tuple[int, int, int]] = set()
+        for i, a in enumerate(left):
+            for j in range(i + 1, len(left)):
+                b = left[j]
+                if (a, b) in pairs:
+                    continue
+                both, common = tiny[a] & tiny[b], 0
+                for c in left[j + 1 :]:
+                    if both & tiny[c] or (a, c) in pairs or (b, c) in pairs:
+                        continue
+                    common = common or mask(a) & mask(b)
+                    if not common & mask(c):
+                        triples.add((a, b, c))
+        if 3 in sizes:
+            yield from ((facts[a], facts[b], facts[c]) for a, b, c in sorted(triples))
+        if 4 in sizes:
+            yield from self._fours(shape, facts, left, pairs, triples)
+
+    def _fours(
+        self,
+        shape: Shape,
+        facts: list[Known],
+        left: list[int],
+        pairs: set[tuple[int, int]],
+        triples: set[tuple[int, int, int]],
+    ) -> Iterator[tuple[Known, ...]]:
+        for i, a in enumerate(left):
+            for j in range(i + 1, len(left)):
+                b = left[j]
+                if (a, b) in pairs:
+                    continue
+                for k in range(j + 1, len(left)):
+                    c = left[k]
+                    if (a, c) in pairs or (b, c) in pairs or (a, b, c) in triples:
+                        continue
+                    three, common = facts[a].tiny & facts[b].tiny & facts[c].tiny, 0
+                    for d in left[k + 1 :]:
+                        if three & facts[d].tiny or {(a, d), (b, d), (c, d)} & pairs:
+                            continue
+                        if {(a, b, d), (a, c, d), (b, c, d)} & triples:
+                            continue
+                        common = common or self._mask(shape, facts[a]) & self._mask(shape, facts[b]) & self._mask(
+                            shape, facts[c]
+                        )
+                        if not common & self._mask(shape, facts[d]):
+                            yield facts[a], facts[b], facts[c], facts[d]
+
+    # -- widening
+
+    def _widened(self, candidate: Candidate) -> tuple[float, Clause]:
+        """The clause with as many places and enum values as no known state contradicts, and how general it is."""
+        params = variables(candidate.shape)
+        never = [k.fact for k in candidate.facts]
+        score = -float(len(never)) - len(candidate.shape)
+        score -= _NUMBER * sum(isinstance(f.expr, y.Op) and f.expr.op in ("le", "gt") for f in never)
+        several = sum(1 for k in candidate.facts if self._is_place(k)) > 1
+        for place, known in enumerate(candidate.facts):
+            values = self._values(known.column)
+            if values is None:
+                score += known.likely
+                continue
+            free = self._free(candidate.shape, params, never, place, known.column, values)
+            expr = self._among(known, params, free)
+            never[place] = fact_of(expr, params)
+            score += math.log2(len(free) / values)
+        shown = tuple(f.expr for f in never if f.expr != y.TRUE)
+        needed = {name for f in shown for name in fold.free_params(f)}
+        apart = not connected(k.fact.places for k in candidate.facts)
+        return score - 8 * several - 8 * apart, Clause(tuple(p for p in params if p.name in needed), shown)
+
+    def _values(self, column: Column) -> int | None:
+        """How many values a fact about a column may be widened to."""
+        if column.var in self.protocol.by_pc:
+            return len(self.protocol.by_pc[column.var].locations)
+        type_ = self.protocol.vars[column.var].type if column.var else None
+        return len(type_.members) if isinstance(type_, y.Enum) else None
+
+    def _free(
+        self, shape: Shape, params: Sequence[y.Param], never: list[Fact], place: int, column: Column, values: int
+    ) -> list[int]:
+        """The values of a column with which the other facts are never true."""
+        free = set(range(values))
+        others = [f for n, f in enumerate(never) if n != place and f.expr != y.TRUE]
+        for census in (*self.base, *self.large):
+            for chosen in census.choices(shape):
+                left = census.every
+                for fact in others:
+                    left &= census.fact(fact, chosen)
+                    if not left:
+                        break
+                if not left:
+                    continue
+                env = {p.name: e for p, e in zip(params, chosen, strict=True)}
+                for value, states in census.values(self._read(column, params), env).items():
+                    if value in free and states & left:
+                        free.discard(value)
+        return sorted(free)
+
+    def _among(self, known: Known, params: Sequence[y.Param], free: Sequence[int]) -> y.Expr:
+        column = known.column
+        if len(free) == self._values(column):
+            return y.TRUE
+        read = self._read(column, params)
+        thread = self.protocol.by_pc.get(column.var)
+        if thread is not None:
+            return y.At(thread.name, read.index, frozenset(free))
+        return fold.or_(fold.eq(read, y.Lit(n, read.type)) for n in free)
