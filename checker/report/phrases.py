@@ -41,11 +41,14 @@ def value_text(value: bool | int | str) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def expectation_text(expectation: Expectation) -> str:
-    """What a check expects, in the words of its `expect` clause."""
+def expectation_text(expectation: Expectation, most: int | None = None) -> str:
+    """What a check expects, in the words of its `expect` clause; where there are more than `most` properties, the first."""
     parts: list[str] = [expectation.verdict]
-    if expectation.properties:
-        parts.append(", ".join(expectation.properties))
+    names = expectation.properties
+    if most is not None and len(names) > most:
+        parts.append(f"{names[0]} and {counted(len(names) - 1, 'other')}")
+    elif names:
+        parts.append(", ".join(names))
     if expectation.steps is not None:
         parts.append(f"in {counted(expectation.steps, 'step')}")
     if expectation.states is not None:

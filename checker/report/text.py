@@ -129,14 +129,15 @@ def _suite_row(result: CheckResult) -> tuple[str, ...]:
     got = ", ".join(dict.fromkeys(v.outcome.value for v in failing))
     if not got:
         missed = [v for v in result.verdicts if v.missed()]
-        got = missed[0].outcome.value if missed else ("pass" if result.statistics.complete else "no answer")
+        passed = "proved" if result.expectation.verdict == "proved" else "pass"
+        got = missed[0].outcome.value if missed else (passed if result.statistics.complete else "no answer")
         failing = missed
     steps = [len(v.trace.steps) for v in failing if v.trace is not None]
     return (
         result.model,
         result.check,
         ", ".join(v.property.name for v in failing) or "-",
-        expectation_text(result.expectation),
+        expectation_text(result.expectation, most=3),
         got,
         number(result.statistics.states),
         number(min(steps)) if steps else "-",
