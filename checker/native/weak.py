@@ -268,8 +268,8 @@ class WeakModel:
             key = program.pc_of[n], program.cpu_of.get(program.agent_of[n], program.agent_of[n])
             nexts.setdefault(key, {}).setdefault(action.at, set()).add(horizon.first(n))
         for (pc, agent), span in spans.items():
-            needed, exposed = horizon.needed[pc, agent], horizon.exposed[pc, agent]
-            rows = [f"{{{_hex(_set(needed[at]))}, {_hex(_set(exposed[at]))}}}" for at in range(span)]
+            parts = [found[pc, agent] for found in horizon.tables]
+            rows = [f"{{{', '.join(_hex(_set(part[at])) for part in parts)}}}" for at in range(span)]
             tells["aheads"][agent].append(f"{{{self._controls[pc]}, {pools['aheads'].add(rows)}}}")
             agent = program.cpu_of.get(agent, agent)
             rows = [str(_next(nexts[pc, agent].get(at, set()))) for at in range(span)]

@@ -112,7 +112,7 @@ COUNTS = {
     "handshake": (HANDSHAKE, 13, 23, 21),
     "dekker": (DEKKER, 21, 77, 57),
     "peterson": (PETERSON.replace("ORDER", "smp_mb();"), 48, 178, 150),
-    "spinlock": (SPINLOCK, 20, 38, 21),
+    "spinlock": (SPINLOCK, 20, 38, 20),
     "seqlock": (SEQLOCK, 111, 264, 331),
     "switch": (SWITCH, 386, 1365, 3848),
 }

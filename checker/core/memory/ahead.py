@@ -20,12 +20,15 @@ class Ahead(NamedTuple):
     """What the agents have before them where they are now.
 
     `needs`: of each agent the locations that it may still access; `before_mb`: those that it may access before it
-    meets a full barrier; `next`: the agents that can do nothing before a full barrier (None), or before an atomic
-    acquire of some location.
+    meets a full barrier; `before_any`: those that it may access before it meets a full barrier or takes a lock;
+    `firsts`: what it can meet so, locks and BARRIER; `next`: the agents that can do nothing before a full barrier
+    (None), or before an atomic acquire of some location.
     """
 
     needs: tuple[frozenset[int], ...]
     before_mb: tuple[frozenset[int], ...]
+    before_any: tuple[frozenset[int], ...]
+    firsts: tuple[frozenset[int], ...]
     next: tuple[tuple[int, int | None], ...]
 
 
@@ -51,20 +54,53 @@ class Horizon:
         ]  # fmt: skip
         self.needed = self._fixpoint(marked, [False] * len(touched))
         self.exposed = self._fixpoint(touched, first)
+        taken = [self._taken(n) for n in range(len(touched))]
+        ends = [first[n] or taken[n] is not None for n in range(len(touched))]
+        self.before_any = self._fixpoint(touched, ends)
+        self.firsts = self._fixpoint(
+            [
+                frozenset([BARRIER]) if first[n] else frozenset() if lock is None else frozenset([lock])
+                for n, lock in enumerate(taken)
+            ],
+            ends, last=True,
+        )  # fmt: skip
 
-    def _fixpoint(self, own: list[frozenset[int]], ends: list[bool]) -> dict[tuple[int, int], list[frozenset[int]]]:
-        """For each thread instance on each agent, what is met from each place of its text on."""
+    @property
+    def tables(self) -> tuple[dict[tuple[int, int], list[frozenset[int]]], ...]:
+        """What each place of each thread instance tells, in the order of `Ahead`."""
+        return self.needed, self.exposed, self.before_any, self.firsts
+
+    @property
+    def _quiet(self) -> bool:
+        """Whether no hardware tells anybody what its CPU knows."""
+        return all(walker in self._sites.silent for walker in self._sites.cpu_of)
+
+    def _taken(self, number: int) -> int | None:
+        """The lock that a step takes, if it does so whenever it is made."""
+        sites = self._sites
+        use = sites.uses[number]
+        if use is None or use.mode != "rmw" or use.order != "acquire" or use.location not in sites.locks:
+            return None
+        return use.location if self._quiet and sites.always_writes(number) else None
+
+    def _fixpoint(
+        self, own: list[frozenset[int]], ends: list[bool], *, last: bool = False
+    ) -> dict[tuple[int, int], list[frozenset[int]]]:
+        """For each thread instance on each agent, what is met from each place of its text on, up to where it ends.
+
+        What it ends with counts if `last` says so.
+        """
         sites = self._sites
         found = {key: [frozenset[int]()] * count for key, count in self._spans.items()}
         changed = True
         while changed:
             changed = False
             for number in reversed(range(len(sites.rules))):
-                if ends[number]:
+                if ends[number] and not last:
                     continue
                 action = sites.rules[number].action
                 here = found[sites.pc_of[number], sites.agent_of[number]]
-                more = own[number] if action.fault is not None else own[number] | here[action.to]
+                more = own[number] if action.fault is not None or ends[number] else own[number] | here[action.to]
                 if not more <= here[action.at]:
                     here[action.at] = here[action.at] | more
                     changed = True
@@ -76,14 +112,20 @@ class Horizon:
         if places not in self._known:
             count = len(self._sites.agents)
             needs, exposed = [frozenset[int]()] * count, [frozenset[int]()] * count
+            before_any, firsts = [frozenset[int]()] * count, [frozenset[int]()] * count
             for (pc, agent), needed in self.needed.items():
                 at = cast(int, base[pc])
                 needs[agent] |= needed[at]
                 exposed[agent] |= self.exposed[pc, agent][at]
+                before_any[agent] |= self.before_any[pc, agent][at]
+                firsts[agent] |= self.firsts[pc, agent][at]
             for walker, cpu in self._sites.cpu_of.items():  # which walks with what its CPU knows
                 needs[cpu] |= needs[walker]
                 exposed[cpu] |= exposed[walker]
-            self._known[places] = Ahead(tuple(needs), tuple(exposed), tuple(self._next(base)))
+                before_any[cpu] |= before_any[walker]
+            self._known[places] = Ahead(
+                tuple(needs), tuple(exposed), tuple(before_any), tuple(firsts), tuple(self._next(base))
+            )
         return self._known[places]
 
     def controls(self, base: State) -> tuple[Value, ...]:

@@ -323,7 +323,7 @@ class Work:
         if owners:
             self._tidy_dependencies(needs)
         for location, messages in enumerate(self.messages):
-            if not any(any(m.cf) or any(m.fv) or (m.ownv is not None and any(m.ownv)) for m in messages):
+            if not any(any(m.cf) or any(m.fv) or m.ownv is not None for m in messages):
                 continue
             learning = (n for n, need in enumerate(needs) if location in need and n not in silent)
             readers = [self.agents[n] for n in learning]
@@ -367,20 +367,45 @@ class Work:
         `free` says of a lock whether a message is one that can be taken; where none is, one comes that knows
         at least what the latest does.
         """
+        known, owned = self._acquired(agent, location, free)
+        a = self.agents[agent]
+        cur, wmb = join(a.cur, known), a.wmb
+        if free is not None:
+            wmb = join(wmb, owned)
+            if a.ul_acq is not None and a.ul_own is not None:
+                cur, wmb = join(cur, a.ul_acq), join(wmb, a.ul_own)
+        self.agents[agent] = a._replace(cur=cur, acq=join(a.acq, known), wmb=wmb)
+
+    def before_any(
+        self, agent: int, locations: frozenset[int], barrier: bool,
+        locks: Mapping[int, Callable[[Hashable], bool]],
+    ) -> None:  # fmt: skip
+        """What is not accessed before a full barrier or a lock is read with what any of them will have told.
+
+        `barrier` and `locks`: those that it can meet first.
+        """
+        a = self.agents[agent]
+        told = [join(a.acq, self.barriers)] if barrier else []
+        for lock, free in locks.items():
+            known, _ = self._acquired(agent, lock, free)
+            told.append(known if a.ul_acq is None else join(known, a.ul_acq))
+        if told:
+            least = _smallest(told)
+            cur = tuple(max(i, least[n]) if n in locations else i for n, i in enumerate(a.cur))
+            self.agents[agent] = a._replace(cur=cur)
+
+    def _acquired(self, agent: int, location: int, free: Callable[[Hashable], bool] | None) -> tuple[View, View]:
+        """What an agent will know when it has made an atomic acquire: of all stores, and of a lock holder's."""
+        zero = (0,) * len(self.messages)
         work, self.me = self.me, agent
         messages = self.messages[location]
         taken = [messages[i] for i in self.updatable(location) if free is None or free(messages[i].value)]
         self.me = work
-        if free is not None and not taken and not messages[-1].att:
+        if free is not None and not taken:
             taken = [messages[-1]._replace(ownv=None)]
         if not taken:
-            return
-        least = _smallest([join(m.cf, m.fv) for m in taken])
-        a = self.agents[agent]
-        wmb = a.wmb
-        if free is not None and all(m.ownv is not None for m in taken):
-            wmb = join(wmb, _smallest([m.ownv for m in taken if m.ownv is not None]))
-        self.agents[agent] = a._replace(cur=join(a.cur, least), acq=join(a.acq, least), wmb=wmb)
+            return zero, zero
+        return _smallest([join(m.cf, m.fv) for m in taken]), _smallest([m.ownv or zero for m in taken])
 
 
 def _smallest(views: list[View]) -> View:
@@ -391,14 +416,14 @@ def _without_known(messages: list[Message], readers: list[Agent], count: int) ->
     """Messages without what all who could read them know already."""
     if not readers:
         zero = (0,) * count
-        return [m._replace(cf=zero, fv=zero, ownv=None if m.ownv is None else zero) for m in messages]
+        return [m._replace(cf=zero, fv=zero, ownv=None) for m in messages]
     known = _least([tuple(map(min, a.cur, a.acq)) for a in readers])  # a promoted cur is no knowledge yet
     reached = _least([known, *(a.f for a in readers)])
     stored = _least([a.wmb for a in readers])
     return [
         m._replace(
             cf=_beyond(m.cf, known), fv=_beyond(m.fv, reached),
-            ownv=None if m.ownv is None else _beyond(m.ownv, stored),
+            ownv=None if m.ownv is None or not any(left := _beyond(m.ownv, stored)) else left,
         )
         for m in messages
     ]  # fmt: skip

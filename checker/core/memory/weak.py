@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, cast
 from checker.core import semantics
 from checker.core.compile import Program, Transition
 from checker.core.instance import Instance, State
-from checker.core.memory.ahead import Ahead, Horizon
+from checker.core.memory.ahead import BARRIER, Ahead, Horizon
 from checker.core.memory.defer import Deferral
 from checker.core.memory.generations import Generations
 from checker.core.memory.registers import Registers
@@ -344,6 +344,11 @@ class WeakProgram(Sites):
                         work.before_mb(agent)
                     else:
                         work.before_acquire(agent, taken, self._free.get(taken))
+                for agent, firsts in enumerate(ahead.firsts):
+                    later = ahead.needs[agent] - ahead.before_any[agent]
+                    if firsts and later:
+                        locks = {n: self._free[n] for n in sorted(firsts - {BARRIER})}
+                        work.before_any(agent, later, BARRIER in firsts, locks)
                 dropped = work.tidy(
                     self._history, ahead.needs, ahead.before_mb, self.registers.agents, self.silent, self.newest
                 )
@@ -359,6 +364,8 @@ class WeakProgram(Sites):
         return Ahead(
             tuple(a | b for a, b in zip(ahead.needs, late, strict=True)),
             tuple(a | b for a, b in zip(ahead.before_mb, late, strict=True)),
+            tuple(a | b for a, b in zip(ahead.before_any, late, strict=True)),
+            ahead.firsts,
             tuple((agent, taken) for agent, taken in ahead.next if not late[agent]),
         )
 

@@ -19,6 +19,8 @@ static struct ahead ahead_of(unsigned agent, const unsigned *where)
 
 		all.need |= here->need;
 		all.exposed |= here->exposed;
+		all.before_any |= here->before_any;
+		all.firsts |= here->firsts;
 	}
 	return all;
 }
@@ -30,7 +32,10 @@ static void with_deferred(const struct weak *w, unsigned agent, struct ahead *ah
 		unsigned location = w->deferred[agent][k].location;
 
 		ahead->need |= location ? UINT64_C(1) << (location - 1) : BARRIER_AHEAD;
-		ahead->exposed |= location ? UINT64_C(1) << (location - 1) : 0;
+		if (!location)
+			continue;
+		ahead->exposed |= UINT64_C(1) << (location - 1);
+		ahead->before_any |= UINT64_C(1) << (location - 1);
 	}
 }
 
@@ -43,6 +48,7 @@ static void walk(struct weak *w, const struct walker *walker, struct ahead *ahea
 	join(&a->acq, &a->cur);
 	ahead[walker->cpu].need |= ahead[walker->agent].need;
 	ahead[walker->cpu].exposed |= ahead[walker->agent].exposed;
+	ahead[walker->cpu].before_any |= ahead[walker->agent].before_any;
 }
 
 /* Some locations as a view: all ones where a bit is. */
@@ -87,42 +93,80 @@ static void before_barrier(struct weak *w, unsigned agent)
 }
 
 /*
- * Whatever message an atomic acquire takes, it will know so much.  Of a lock only those can be taken that say that it is
- * free; where none does, one comes that knows at least what the latest does.
+ * What an agent will know in any case when it has made an atomic acquire, of all stores and of a lock's own.  Of a lock only
+ * those messages can be taken that say that it is free; where none does, one comes that knows at least what the latest does.
  */
-static void before_acquire(struct weak *w, unsigned agent, int l, struct state *n)
+static void acquired(const struct weak *w, unsigned agent, int l, struct state *n, struct view *known, struct view *owned)
 {
-	struct agent *a = &w->agents[agent];
+	const struct agent *a = &w->agents[agent];
 	const struct piece *holder = &places[l].holder;
-	struct view known = zero, owned = zero;
-	bool first = true, own = places[l].lock;
+	bool first = true;
 
+	*known = *owned = zero;
 	for (int i = at(&a->cur, l) > at(&a->acq, l) ? at(&a->cur, l) : at(&a->acq, l); i < w->count[l]; i++) {
 		struct view seen = *cf_of(w, l, i), stored = w->flags[l][i] & HAS_OWNV ? w->ownv[l][i] : zero;
 
 		if (w->flags[l][i] & HAS_ATT)
 			continue;
-		if (places[l].lock && piece_value(piece_word(w, n, l, i, holder), holder))
+		if (places[l].lock && piece_value(piece_word((struct weak *)w, n, l, i, holder), holder))
 			continue;
 		join(&seen, fv_of(w, l, i));
-		own &= (w->flags[l][i] & HAS_OWNV) != 0;
 		if (first) {
-			known = seen;
-			owned = stored;
+			*known = seen;
+			*owned = stored;
 		}
-		meet(&known, &seen);
-		meet(&owned, &stored);
+		meet(known, &seen);
+		meet(owned, &stored);
 		first = false;
 	}
 	if (first && places[l].lock) {
-		known = *cf_of(w, l, w->count[l] - 1);
-		join(&known, fv_of(w, l, w->count[l] - 1));
-		own = false;
+		*known = *cf_of(w, l, w->count[l] - 1);
+		join(known, fv_of(w, l, w->count[l] - 1));
 	}
+}
+
+/* Next an agent makes an atomic acquire: whatever message it takes, it will know so much. */
+static void before_acquire(struct weak *w, unsigned agent, int l, struct state *n)
+{
+	struct agent *a = &w->agents[agent];
+	struct view known, owned;
+
+	acquired(w, agent, l, n, &known, &owned);
 	join(&a->cur, &known);
 	join(&a->acq, &known);
-	if (own && !first)
+	if (places[l].lock)
 		join(&a->wmb, &owned);
+	if (places[l].lock && w->unlocked[agent]) {
+		join(&a->cur, &a->ul_acq);
+		join(&a->wmb, &a->ul_own);
+	}
+}
+
+/* What is not accessed before a full barrier or a lock is read with what any of them will have told; true if that is new. */
+static bool before_any(struct weak *w, unsigned agent, const struct ahead *ahead, struct state *n)
+{
+	uint64_t later = ahead->need & ~ahead->before_any & ~BARRIER_AHEAD;
+	struct agent *a = &w->agents[agent];
+	struct view least = a->acq, wanted = spread(later), cur = a->cur;
+	bool some = ahead->firsts & BARRIER_AHEAD;
+
+	if (!later || !ahead->firsts)
+		return false;
+	join(&least, &w->barriers);
+	for (uint64_t left = ahead->firsts & ~BARRIER_AHEAD; left; left &= left - 1) {
+		struct view known, owned;
+
+		acquired(w, agent, __builtin_ctzll(left), n, &known, &owned);
+		if (w->unlocked[agent])
+			join(&known, &a->ul_acq);
+		if (!some)
+			least = known;
+		meet(&least, &known);
+		some = true;
+	}
+	for (int k = 0; k < PARTS; k++)
+		a->cur.part[k] = most(a->cur.part[k], least.part[k] & wanted.part[k]);
+	return memcmp(&cur, &a->cur, sizeof cur) != 0;
 }
 
 /* What an agent does not read before a full barrier it reads with all that the barrier will have told it. */
@@ -311,8 +355,8 @@ static void forget_known(struct weak *w, const struct view *need)
 			}
 			if (*flags & HAS_OWNV) {
 				beyond(&w->ownv[l][i], &stored);
-				if (!read)
-					w->ownv[l][i] = zero;
+				if (!read || !any(&w->ownv[l][i]))
+					*flags &= (uint8_t)~HAS_OWNV;
 			}
 		}
 	}
@@ -338,14 +382,16 @@ static bool tidied(struct weak *w, struct state *n)
 		need[a] = spread(ahead[a].need);
 	}
 	do {
+		again = false;
 		for (unsigned a = 0; a < LZ_AGENTS; a++) {
 			if (next[a] == NEXT_BARRIER)
 				before_barrier(w, a);
 			else if (next[a] >= 0)
 				before_acquire(w, a, next[a], n);
 			promote(w, a, &ahead[a]);
+			again |= before_any(w, a, &ahead[a], n);
 		}
-		again = drop(w, need, &cut); /* nothing else here leads to more by itself */
+		again |= drop(w, need, &cut); /* nothing else here leads to more by itself */
 		clear(w, need, ahead);
 		tidy_registers(w, need);
 		forget_known(w, need);

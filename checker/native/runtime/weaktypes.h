@@ -59,9 +59,12 @@ struct control {
 	unsigned lo;
 };
 
-/* From some place of a text on: the locations that may be accessed, and those before a full barrier. */
+/*
+ * From some place of a text on: the locations that may be accessed, those before a full barrier, those before that or a
+ * lock, and which of these can come first.
+ */
 struct ahead {
-	uint64_t need, exposed;
+	uint64_t need, exposed, before_any, firsts;
 };
 
 #define BARRIER_AHEAD (UINT64_C(1) << 63)
