@@ -143,11 +143,15 @@ class Horizon:
                 yield agent, None if kind == "mb" else int(kind)
 
     def first(self, number: int) -> str:
-        """What a step does first: a full barrier, an atomic acquire of a location (its number), or something else."""
+        """What a step does first: a full barrier, an atomic acquire of a location (its number), or something else.
+
+        An atomic operation that can fail is no acquire then.
+        """
         sites = self._sites
         use = sites.uses[number]
         if sites.syncs[number] or use is None:
             return "other"
         if sites.begins_with_mb(number, use):
             return "mb"
-        return str(use.location) if use.mode == "rmw" and use.order == "acquire" else "other"
+        acquires = use.mode == "rmw" and use.order == "acquire" and sites.always_writes(number)
+        return str(use.location) if acquires else "other"
