@@ -42,7 +42,7 @@ def value_text(value: bool | int | str) -> str:
 
 
 def expectation_text(expectation: Expectation, most: int | None = None) -> str:
-    """What a check expects, in the words of its `expect` clause; where there are more than `most` properties, the first."""
+    """What a check expects, in the words of its `expect` clause; the first property for more than `most`."""
     parts: list[str] = [expectation.verdict]
     names = expectation.properties
     if most is not None and len(names) > most:
