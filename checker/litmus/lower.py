@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
-from typing import Final, Literal
+from typing import Final
 
 from checker.core import fold
 from checker.core import system as y
 from checker.lang.diagnostics import UserError
 from checker.litmus.program import (
+    NOWHERE,
     OLD,
     Assign,
     Branch,
@@ -26,16 +27,18 @@ from checker.litmus.program import (
     Load,
     Lock,
     Name,
+    Order,
     Store,
     Thread,
     Update,
     Word,
     names,
+    sources,
+    written,
 )
 from checker.litmus.values import evaluate
 from checker.records import dataclass
 
-NOWHERE: Final = "(nowhere)"
 _MEMORY: Final = "mem"
 _PLACE: Final = "place"
 _MOST: Final = 20_000  # combinations of words that are tried for one expression
@@ -43,7 +46,6 @@ _HOLDER: Final = y.Enum("holder", ("free", "process"))
 _FENCES: Final = {"mb": "smp_mb", "wmb": "smp_wmb", "rmb": "smp_rmb"}
 
 Domain = dict[tuple[int, str], frozenset[Word]]
-Order = Literal["once", "acquire", "release", "full", "relaxed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def lock_name(location: str) -> str:
 
 def lower(litmus: Litmus) -> Lowered:
     """The System of a litmus test."""
-    return _Lowerer(replace(litmus, threads=tuple(_sunk(t) for t in litmus.threads))).lowered()
+    return _Lowerer(replace(litmus, threads=tuple(sunk(t) for t in litmus.threads))).lowered()
 
 
 class _Lowerer:
@@ -316,7 +318,7 @@ def _target(code: tuple[Instruction, ...], at: int) -> int:
     return at
 
 
-def _sunk(thread: Thread) -> Thread:
+def sunk(thread: Thread) -> Thread:
     """The thread with computations moved down to where their results are used: until then they hold nothing back."""
     code, texts = list(thread.code), list(thread.texts)
     targets = {i.target if isinstance(i, Jump) else i.otherwise for i in code if isinstance(i, Jump | Branch)}
@@ -324,35 +326,9 @@ def _sunk(thread: Thread) -> Thread:
         at = start
         while isinstance(here := code[at], Assign) and at + 1 < len(code) and at + 1 not in targets:
             after = code[at + 1]
-            touched = _written(after) | _sources(after)
-            if isinstance(after, Jump | Branch) or here.register in touched or _written(after) & _sources(here):
+            touched = written(after) | sources(after)
+            if isinstance(after, Jump | Branch) or here.register in touched or written(after) & sources(here):
                 break
             code[at : at + 2], texts[at : at + 2] = [after, here], [texts[at + 1], texts[at]]
             at += 1
     return Thread(tuple(code), tuple(texts), thread.registers)
-
-
-def _sources(instruction: Instruction) -> frozenset[str]:
-    """The registers that an instruction uses."""
-    match instruction:
-        case Load(_, address, _) | Lock(address, _):
-            return names(address)
-        case Store(address, value, _):
-            return names(address) | names(value)
-        case Update(_, address, new, _, _, expected):
-            return names(address) | names(new) | (names(expected) if expected is not None else frozenset())
-        case Assign(_, value) | Branch(value, _):
-            return names(value)
-        case _:
-            return frozenset()
-
-
-def _written(instruction: Instruction) -> frozenset[str]:
-    """The register that an instruction writes."""
-    match instruction:
-        case Load(register, _, _) | Assign(register, _):
-            return frozenset({register}) - {NOWHERE}
-        case Update(register=register) if register is not None:
-            return frozenset({register})
-        case _:
-            return frozenset()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from checker.lang.diagnostics import UserError
 from checker.litmus.program import (
+    NOWHERE,
     OLD,
     Apply,
     Assign,
@@ -291,7 +292,7 @@ class _Parser:
         return self._value()
 
     def _instructions(self, name: str, args: list[Expr], register: str | None) -> Iterator[Instruction]:
-        target = register if register is not None else "(nowhere)"
+        target = register if register is not None else NOWHERE
         if name in _FENCES:
             if _FENCES[name]:
                 yield Fence(_FENCES[name])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Literal
+from typing import Final, Literal
 
 from checker.records import dataclass
 
 Order = Literal["once", "acquire", "release", "relaxed", "full"]
 Word = int | str
 """A value: a number, or the name of the location that a pointer points to."""
+
+NOWHERE: Final = "(nowhere)"
+"""The register of a read whose value nobody keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +149,31 @@ def names(expr: Expr) -> frozenset[str]:
             return frozenset({name})
         case Apply(_, args):
             return frozenset().union(*(names(a) for a in args))
+        case _:
+            return frozenset()
+
+
+def sources(instruction: Instruction) -> frozenset[str]:
+    """The registers that an instruction uses."""
+    match instruction:
+        case Load(_, address, _) | Lock(address, _):
+            return names(address)
+        case Store(address, value, _):
+            return names(address) | names(value)
+        case Update(_, address, new, _, _, expected):
+            return names(address) | names(new) | (names(expected) if expected is not None else frozenset())
+        case Assign(_, value) | Branch(value, _):
+            return names(value)
+        case _:
+            return frozenset()
+
+
+def written(instruction: Instruction) -> frozenset[str]:
+    """The register that an instruction writes."""
+    match instruction:
+        case Load(register, _, _) | Assign(register, _):
+            return frozenset({register}) - {NOWHERE}
+        case Update(register=register) if register is not None:
+            return frozenset({register})
         case _:
             return frozenset()

@@ -1,7 +1,8 @@
 """All runs of a litmus test, by a runner of its own: what the lowered tests are compared with.
 
-It shares the messages and views with the memory model of the checker, and nothing else: neither Systems nor
-their compiled steps, nor how views are promoted.
+It shares the messages and views with the memory model of the checker, and with the lowering what an instruction
+reads and writes and how computations are moved down. Nothing else: neither Systems nor their compiled steps, nor
+how views are promoted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
 from checker.core.memory.views import Memory, View, Work, initial, join
+from checker.litmus.lower import sunk
 from checker.litmus.program import (
+    NOWHERE,
     OLD,
     Assign,
     Branch,
@@ -28,9 +31,11 @@ from checker.litmus.program import (
     Update,
     Word,
     names,
+    sources,
+    written,
 )
+from checker.litmus.run import Result
 from checker.litmus.values import evaluate
-from checker.records import dataclass
 
 HISTORY: Final = 2
 DEFER: Final = 1
@@ -57,31 +62,6 @@ class State(NamedTuple):
     memory: Memory
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How many ends there are with and without what is asked; `witness` leads to one that has it, or has it not."""
-
-    litmus: Litmus
-    positive: int
-    negative: int
-    states: int
-    complete: bool
-    cut: bool
-    witness: tuple[str, ...]
-
-    @property
-    def observation(self) -> str:
-        """Never, Sometimes or Always, as herd says it."""
-        if self.litmus.quantifier == "forall":
-            return "Always" if not self.negative else "Sometimes" if self.positive else "Never"
-        return "Never" if not self.positive else "Sometimes" if self.negative else "Always"
-
-    @property
-    def as_expected(self) -> bool | None:
-        """Whether the file states this result; None where it states none."""
-        return None if self.litmus.expected is None else self.litmus.expected == self.observation
-
-
 def run(litmus: Litmus, history: int | None = HISTORY, defer: int = DEFER, limit: int = 2_000_000) -> Result:
     """Visit all states of a test."""
     return _Run(litmus, history, defer, limit).result()
@@ -89,7 +69,7 @@ def run(litmus: Litmus, history: int | None = HISTORY, defer: int = DEFER, limit
 
 class _Run:
     def __init__(self, litmus: Litmus, history: int | None, defer: int, limit: int) -> None:
-        litmus = replace(litmus, threads=tuple(_sunk(thread) for thread in litmus.threads))
+        litmus = replace(litmus, threads=tuple(sunk(thread) for thread in litmus.threads))
         self._litmus = litmus
         self._history = history
         self._defer = defer
@@ -182,7 +162,7 @@ class _Run:
         for earlier in state.deferred[t][:k]:
             if earlier.location == entry.location:
                 return False
-            if _written(code[earlier.at]) & (_sources(code[entry.at]) | _written(code[entry.at])):
+            if written(code[earlier.at]) & (sources(code[entry.at]) | written(code[entry.at])):
                 return False
             if earlier.flagged and not isinstance(code[entry.at], Store):
                 return False
@@ -191,12 +171,12 @@ class _Run:
     def _instruction(self, state: State, t: int, instruction: Instruction) -> Iterator[tuple[str, State]]:
         deferred = state.deferred[t]
         code = self._litmus.threads[t].code
-        waiting = frozenset().union(*(_written(code[d.at]) for d in deferred)) if deferred else frozenset()
-        used = frozenset().union(*(_sources(code[d.at]) for d in deferred)) if deferred else frozenset()
+        waiting = frozenset().union(*(written(code[d.at]) for d in deferred)) if deferred else frozenset()
+        used = frozenset().union(*(sources(code[d.at]) for d in deferred)) if deferred else frozenset()
         forward = state._replace(at=_put(state.at, t, state.at[t] + 1))
-        if _written(instruction) & (waiting | used):
+        if written(instruction) & (waiting | used):
             return
-        needed = _sources(instruction) & waiting
+        needed = sources(instruction) & waiting
         match instruction:
             case Jump(target):
                 yield "", self._tidy(state._replace(at=_put(state.at, t, target)))
@@ -359,7 +339,7 @@ class _Run:
         return evaluate(expr, values)
 
     def _with_register(self, state: State, t: int, register: str, value: Word, view: View) -> State:
-        if register == "(nowhere)":
+        if register == NOWHERE:
             return state
         kept = [r for r in state.registers[t] if r[0] != register]
         return state._replace(registers=_put(state.registers, t, tuple(sorted((*kept, (register, value, view))))))
@@ -397,48 +377,6 @@ def _put(items: tuple[_T, ...], at: int, item: _T) -> tuple[_T, ...]:
 def _address(instruction: Instruction) -> Expr:
     assert isinstance(instruction, Load | Store | Update | Lock)
     return instruction.address
-
-
-def _sources(instruction: Instruction) -> frozenset[str]:
-    """The registers that an instruction uses."""
-    match instruction:
-        case Load(_, address, _) | Lock(address, _):
-            return names(address)
-        case Store(address, value, _):
-            return names(address) | names(value)
-        case Update(_, address, new, _, _, expected):
-            return names(address) | names(new) | (names(expected) if expected is not None else frozenset())
-        case Assign(_, value) | Branch(value, _):
-            return names(value)
-        case _:
-            return frozenset()
-
-
-def _written(instruction: Instruction) -> frozenset[str]:
-    """The register that an instruction writes."""
-    match instruction:
-        case Load(register, _, _) | Assign(register, _):
-            return frozenset({register}) - {"(nowhere)"}
-        case Update(register=register) if register is not None:
-            return frozenset({register})
-        case _:
-            return frozenset()
-
-
-def _sunk(thread: Thread) -> Thread:
-    """The thread with computations moved down to where their results are used: until then they hold nothing back."""
-    code, texts = list(thread.code), list(thread.texts)
-    targets = {i.target if isinstance(i, Jump) else i.otherwise for i in code if isinstance(i, Jump | Branch)}
-    for start in reversed(range(len(code))):
-        at = start
-        while isinstance(here := code[at], Assign) and at + 1 < len(code) and at + 1 not in targets:
-            after = code[at + 1]
-            touched = _written(after) | _sources(after)
-            if isinstance(after, Jump | Branch) or here.register in touched or _written(after) & _sources(here):
-                break
-            code[at : at + 2], texts[at : at + 2] = [after, here], [texts[at + 1], texts[at]]
-            at += 1
-    return Thread(tuple(code), tuple(texts), thread.registers)
 
 
 def _releases(instruction: Instruction) -> bool:
