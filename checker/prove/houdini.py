@@ -21,8 +21,15 @@ class Houdini:
     """One round of weakening, on top of what is `given`."""
 
     def __init__(
-        self, protocol: Protocol, words: Vocabulary, given: Iterable[Clause], say: Callable[[str], None] | None = None
+        self,
+        protocol: Protocol,
+        words: Vocabulary,
+        given: Iterable[Clause],
+        say: Callable[[str], None] | None = None,
+        *,
+        weaken: bool = True,
     ) -> None:
+        self.weaken = weaken
         self.protocol = protocol
         self.words = words
         self.given = list(given)
@@ -78,7 +85,7 @@ class Houdini:
         del self.candidates[clause]
         origin = self.origin[clause]
         self.broken[origin] = obligation
-        for smaller in weaker(self.protocol, clause, obligation, found):
+        for smaller in weaker(self.protocol, clause, obligation, found) if self.weaken else ():
             self.origin.setdefault(smaller, origin)
             self._add(smaller)
         for other, used in list(self.kept.items()):

@@ -32,6 +32,7 @@ _SAMPLED: Final = 1500  # states of each instance from which equations are learn
 _TRIED: Final = 6  # candidates that are widened before the best is taken
 _LOOKED_AT: Final = 200  # candidates that are looked up in the large censuses
 _NUMBER: Final = 6.0  # by how much a fact about a counter is worse than others
+_ALIKE: Final = 4.0  # by how much a further element of the same sort is worse
 _RARE: Final = 26  # facts that go into sets of four
 
 
@@ -39,7 +40,7 @@ _RARE: Final = 26  # facts that go into sets of four
 class Column:
     """A variable at some of the chosen elements (by their position); `var` is "" for the element itself.
 
-    With a `way` it is at the element that these variables lead to from the chosen one.
+    With a `way` the first of them is where these variables lead to from the chosen one.
     """
 
     var: str
@@ -98,16 +99,16 @@ class Learner:
                 continue
             places = [[n for n, s in enumerate(shape) if s == sort] for sort in var.index]
             yield from (Column(var.name, index) for index in product(*places))
-            if len(var.index) == 1:
-                for way in self._ways.get(var.index[0], ()):
-                    first = self.protocol.vars[way[0]].index[0]
-                    yield from (Column(var.name, (n,), way) for n, s in enumerate(shape) if s == first)
+            for way in self._ways.get(var.index[0], ()) if var.index else ():
+                first = self.protocol.vars[way[0]].index[0]
+                begins = [n for n, s in enumerate(shape) if s == first]
+                yield from (Column(var.name, index, way) for index in product(begins, *places[1:]))
 
     def _read(self, column: Column, params: Sequence[y.Param]) -> y.Read:
         """The value of a column."""
         index: tuple[y.Expr, ...] = tuple(params[n] for n in column.index)
         for var in column.way:
-            index = (y.Read(var, index, self.protocol.vars[var].type),)
+            index = y.Read(var, index[:1], self.protocol.vars[var].type), *index[1:]
         return y.Read(column.var, index, self.protocol.vars[column.var].type)
 
     # -- facts
@@ -122,9 +123,9 @@ class Learner:
         for column in self._columns[shape]:
             key: Key | None = tuple(chosen[n] for n in column.index)
             for var in column.way:
-                if key is not None and (cells is None or (var, key) in cells):
-                    there = structure.read(var, key)
-                    key = None if there == y.NULL else (there,)
+                if key is not None and (cells is None or (var, key[:1]) in cells):
+                    there = structure.read(var, key[:1])
+                    key = None if there == y.NULL else (there, *key[1:])
                 else:
                     key = None
             if key is None or (cells is not None and column.var and (column.var, key) not in cells):
@@ -202,15 +203,18 @@ class Learner:
         """A clause that the structure violates and no known state does; of its `cells` if possible."""
         banned = set(avoid)
         known = frozenset(structure.known)
-        for of, sizes, cut in (
-            (cells, (1, 2, 3), 0), (cells, (4,), 0), (known, (1, 2, 3), -1), (None, (1, 2, 3), -1),
-            (known, (1, 2, 3), 0), (None, (1, 2, 3), 0), (known, (4,), 0), (None, (1, 2, 3), 1),
+        for of, sizes, cut, alike in (
+            (cells, (1, 2, 3), 0, 2), (cells, (4,), 0, 2), (known, (1, 2, 3), -1, 2), (cells, (1, 2, 3), 0, 3),
+            (cells, (4,), 0, 3), (known, (1, 2, 3), -1, 3), (None, (1, 2, 3), -1, 3),
+            (known, (1, 2, 3), 0, 3), (None, (1, 2, 3), 0, 3), (known, (4,), 0, 3), (None, (1, 2, 3), 1, 3),
         ):  # fmt: skip
             candidates = [
-                candidate for shape in self.shapes for candidate in self._candidates(shape, structure, of, sizes, cut)
-            ]
+                candidate
+                for shape in self.shapes if all(shape.count(s) <= alike for s in shape)
+                for candidate in self._candidates(shape, structure, of, sizes, cut)
+            ]  # fmt: skip
             if sizes == (4,) and of is cells:
-                candidates += self._reasons(structure, cells)
+                candidates += self._reasons(structure, cells, alike)
             candidates.sort(key=lambda c: -c.score)
             best: tuple[float, Clause] | None = None
             tried = 0
@@ -241,7 +245,7 @@ class Learner:
                 if len({place for k in found for place in k.fact.places}) == len(shape):
                     yield Candidate(self._score(found, shape), shape, found)
 
-    def _reasons(self, structure: Structure, cells: Cells) -> Iterator[Candidate]:
+    def _reasons(self, structure: Structure, cells: Cells, alike: int) -> Iterator[Candidate]:
         """What the cells say of as many elements as they are about, less what need not be said."""
         elements: dict[tuple[str, int], None] = {}
         for var, key in sorted(cells):
@@ -252,6 +256,8 @@ class Learner:
         about = sorted(e for e in elements if e[1] >= 0)
         for few in combinations(about, min(_MOST, len(about))):
             shape = tuple(sort for sort, _ in few)
+            if any(shape.count(sort) > alike for sort in shape):
+                continue
             facts = list(self._facts(shape, structure, tuple(e for _, e in few), cells, 0))
             found: dict[tuple[Known, ...], None] = {}
             if self._ever(shape, facts):
@@ -297,7 +303,7 @@ class Learner:
         """How general facts are; where threads are will be widened, and numbers are what holders make them."""
         numbers = sum(isinstance(k.fact.expr, y.Op) and k.fact.expr.op in ("le", "gt") for k in facts)
         likely = sum(0.0 if self._is_place(k) else k.likely for k in facts)
-        return likely - len(facts) - len(shape) - _NUMBER * numbers
+        return likely - len(facts) - len(shape) - _ALIKE * (len(shape) - len(set(shape))) - _NUMBER * numbers
 
     def _is_place(self, known: Known) -> bool:
         return known.column.var in self.protocol.by_pc
@@ -376,7 +382,8 @@ class Learner:
         """The clause with as many places and enum values as no known state contradicts, and how general it is."""
         params = variables(candidate.shape)
         never = [k.fact for k in candidate.facts]
-        score = -float(len(never)) - len(candidate.shape)
+        shape = candidate.shape
+        score = -float(len(never)) - len(shape) - _ALIKE * (len(shape) - len(set(shape)))
         score -= _NUMBER * sum(isinstance(f.expr, y.Op) and f.expr.op in ("le", "gt") for f in never)
         several = sum(1 for k in candidate.facts if self._is_place(k)) > 1
         for place, known in enumerate(candidate.facts):

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
+from typing import Final
 
 from checker.core import fold
 from checker.core import system as y
@@ -72,6 +73,9 @@ class Found:
     limit: bool = False
 
 
+_MANY: Final = 90  # clauses after which it is looked at what they are worth
+
+
 class Strengthening:
     """One search for an invariant."""
 
@@ -119,25 +123,47 @@ class Strengthening:
         started = time.monotonic()
         for equation in holders.learn(self.protocol, samples or self.learner.samples):
             self.suppose(equation)
-        self.todo.extend(Obligation(None, rule) for rule in faults)
-        for prop in properties:
-            self.add(prop)
+        self.begin(properties, faults)
         if hints:
             self.take(hints)
         limit = False
+        many = len(self.clauses) + _MANY
         while self.todo:
             if self.deadline is not None and time.monotonic() > self.deadline:
                 limit = True
                 break
+            if len(self.clauses) > many:
+                self.again(properties, faults)
+                many = max(many, len(self.clauses)) + _MANY // 2
             self.meet(self.todo.popleft())
         stuck = [Stuck(o, c) for o, c in self.stuck.items()]
         return Found(self.clauses, stuck, self.progress, time.monotonic() - started, self.equations, limit)
 
-    def take(self, hints: Sequence[Clause]) -> None:
+    def begin(self, properties: list[Clause], faults: list[Rule]) -> None:
+        """Everything is to be proved, with nothing but the properties."""
+        self.clauses, self.kept, self.stuck, self.todo = [], {}, {}, deque()
+        for equation in self.equations:
+            self._owe(equation)
+        self.todo.extend(Obligation(None, rule) for rule in faults)
+        for prop in properties:
+            self.add(prop)
+
+    def again(self, properties: list[Clause], faults: list[Rule]) -> None:
+        """Begin again with those of the clauses that are inductive by now.
+
+        What was learned first was learned with the least knowledge: it may be so only in small instances, or be
+        implied by what came later, and would go on asking for further clauses.
+        """
+        found = [clause for clause in self.clauses if clause not in properties]
+        self.begin(properties, faults)
+        self.take(found, weaken=False)
+        self.say(f"again, with {len(self.clauses) - len(properties)} of {len(found)} clauses")
+
+    def take(self, hints: Sequence[Clause], *, weaken: bool = True) -> None:
         """What of some clauses is inductive, on top of what is asked."""
         from checker.prove.houdini import Houdini
 
-        weakened = Houdini(self.protocol, self.words, [*self.axioms, *self.clauses], self.say)
+        weakened = Houdini(self.protocol, self.words, [*self.axioms, *self.clauses], self.say, weaken=weaken)
         weakened.run(hints)
         self.lost = weakened.lost()
         self.clauses += weakened.candidates
@@ -157,6 +183,8 @@ class Strengthening:
         self.say(equation.text(self.protocol.system))
         self.equations.append(equation)
         self.axioms |= dict.fromkeys(holders.axioms(equation), equation)
+
+    def _owe(self, equation: Equation) -> None:
         self.todo.append(Obligation(None, None, equation))
         for rule in self.protocol.rules:
             if rule.fault is None:

@@ -19,14 +19,13 @@ def ways(protocol: Protocol) -> dict[str, list[tuple[str, ...]]]:
     threads = {t.index[0] for t in protocol.system.threads if len(t.index) == 1}
     single = [
         (v.name, v.index[0], v.type.sort) for v in protocol.system.vars
-        if len(v.index) == 1 and isinstance(v.type, y.Elem) and v.type.sort in threads
+        if len(v.index) == 1 and isinstance(v.type, y.Elem)
     ]  # fmt: skip
     found: dict[str, list[tuple[str, ...]]] = {}
-    for name, _, to in single:
+    for name, start, to in single:
         found.setdefault(to, []).append((name,))
-        for other, start, end in single:
-            if start == to:
-                found.setdefault(end, []).append((name, other))
+        if to in threads:
+            found[to] += [(other, name) for other, _, between in single if between == start]
     return found
 
 
