@@ -37,7 +37,7 @@ class Fact:
     number: int
 
 
-_numbers: dict[y.Expr, int] = {}
+_numbers: dict[tuple[y.Expr, tuple[str, ...]], int] = {}
 
 
 def fact_of(expr: y.Expr, params: Sequence[y.Param]) -> Fact:
@@ -48,8 +48,9 @@ def fact_of(expr: y.Expr, params: Sequence[y.Param]) -> Fact:
         fold.eq(index, y.Null(index.type.sort)) for part in fold.walk(expr) if isinstance(part, y.Read | y.At)
         for index in part.index if isinstance(index.type, y.Elem) and index.type.optional
     ]  # fmt: skip
-    number = _numbers.setdefault(expr, len(_numbers))
-    return Fact(expr, fold.or_((*absent, expr)), tuple(params[n].name for n in places), places, number)
+    names = tuple(params[n].name for n in places)  # the same expression may be about them in another order
+    number = _numbers.setdefault((expr, names), len(_numbers))
+    return Fact(expr, fold.or_((*absent, expr)), names, places, number)
 
 
 class Census:

@@ -21,15 +21,8 @@ class Houdini:
     """One round of weakening, on top of what is `given`."""
 
     def __init__(
-        self,
-        protocol: Protocol,
-        words: Vocabulary,
-        given: Iterable[Clause],
-        say: Callable[[str], None] | None = None,
-        *,
-        weaken: bool = True,
+        self, protocol: Protocol, words: Vocabulary, given: Iterable[Clause], say: Callable[[str], None] | None = None
     ) -> None:
-        self.weaken = weaken
         self.protocol = protocol
         self.words = words
         self.given = list(given)
@@ -85,7 +78,7 @@ class Houdini:
         del self.candidates[clause]
         origin = self.origin[clause]
         self.broken[origin] = obligation
-        for smaller in weaker(self.protocol, clause, obligation, found) if self.weaken else ():
+        for smaller in weaker(self.protocol, clause, obligation, found):
             self.origin.setdefault(smaller, origin)
             self._add(smaller)
         for other, used in list(self.kept.items()):

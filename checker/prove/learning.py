@@ -9,19 +9,22 @@ of all states of small instances.  Where a thread is, is then widened to all pla
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations, combinations_with_replacement, product
 from typing import Any, Final
 
-from checker.core import fold
+from checker.core import fold, semantics
 from checker.core import system as y
+from checker.core.compile import compile_instance
 from checker.core.instance import Instance, State
+from checker.core.path import Choice
 from checker.prove.census import Census, Fact, Shape, fact_of, injections
 from checker.prove.clauses import Clause
-from checker.prove.protocol import Protocol
+from checker.prove.protocol import Protocol, Rule
 from checker.prove.shapes import Cells, connected, linked, variables, ways
-from checker.prove.structure import Key, Structure
+from checker.prove.structure import Key, Structure, as_state
 from checker.records import dataclass
 
 _WIDEST: Final = 3  # elements that sets of facts are looked for about
@@ -33,6 +36,7 @@ _TRIED: Final = 6  # candidates that are widened before the best is taken
 _LOOKED_AT: Final = 200  # candidates that are looked up in the large censuses
 _NUMBER: Final = 6.0  # by how much a fact about a counter is worse than others
 _ALIKE: Final = 4.0  # by how much a further element of the same sort is worse
+_BELIEVED: Final = 400  # 
 _RARE: Final = 26  # facts that go into sets of four
 
 
@@ -86,6 +90,8 @@ class Learner:
             if all(shape.count(s) < _WIDEST or linked(protocol, s) for s in shape)
         ]  # fmt: skip
         self._columns: dict[Shape, tuple[Column, ...]] = {}
+        self.beyond: list[Census] = []
+        self._bits: dict[tuple[Shape, int], tuple[int, int, int]] = {}
 
     @property
     def samples(self) -> list[tuple[Instance, list[State]]]:
@@ -110,6 +116,33 @@ class Learner:
         for var in column.way:
             index = y.Read(var, index[:1], self.protocol.vars[var].type), *index[1:]
         return y.Read(column.var, index, self.protocol.vars[column.var].type)
+
+    def believe(self, structure: Structure, rule: Rule | None, roles: Mapping[str, int]) -> None:
+        """Take a counterexample that nothing excludes for a reachable state, and what the rule makes of it."""
+        instance, state = as_state(structure)
+        states = {state: None}
+        if rule is not None and rule.fault is None:
+            choice = Choice(rule.action.name, tuple(roles[p.name] for p in rule.action.params))
+            if semantics.is_enabled(instance, state, choice):
+                states[semantics.apply(instance, state, choice)] = None
+        successors = compile_instance(instance).successors
+        waiting = deque(states)
+        while waiting and len(states) < _BELIEVED:
+            for _, target in successors(waiting.popleft()):
+                if target is not None and target not in states:
+                    states[target] = None
+                    waiting.append(target)
+        self.beyond.append(Census(instance, list(states), complete=False))
+
+    def _believed(self, shape: Shape, fact: Fact) -> tuple[int, int]:
+        """The believed states in which a fact is so, for each choice of elements, and how many bits these are."""
+        key = shape, fact.number
+        seen, found, size = self._bits.get(key, (0, 0, 0))
+        for census in self.beyond[seen:]:
+            found |= census.joined(shape, fact) << size
+            size += (census.count + 7) // 8 * 8 * len(census.choices(shape))
+        self._bits[key] = len(self.beyond), found, size
+        return found, size
 
     # -- facts
 
@@ -177,6 +210,7 @@ class Learner:
             case y.Elem(sort=sort, optional=optional):
                 if value == y.NULL:
                     yield fold.eq(expr, y.Null(sort))
+                    yield from (fold.ne(expr, param) for param in params if param.sort == sort)
                     return
                 if optional:
                     yield fold.ne(expr, y.Null(sort))
@@ -199,15 +233,16 @@ class Learner:
 
     # -- clauses
 
-    def learn(self, structure: Structure, cells: Cells, avoid: Iterable[Clause] = ()) -> Clause | None:
-        """A clause that the structure violates and no known state does; of its `cells` if possible."""
+    def learn(self, structure: Structure, cells: Cells, avoid: Iterable[Clause] = (), stages: int = 100) -> dict[Clause, float]:
+        """Clauses that the structure violates and no known state does; of its `cells` if possible."""
         banned = set(avoid)
         known = frozenset(structure.known)
-        for of, sizes, cut, alike in (
-            (cells, (1, 2, 3), 0, 2), (cells, (4,), 0, 2), (known, (1, 2, 3), -1, 2), (cells, (1, 2, 3), 0, 3),
-            (cells, (4,), 0, 3), (known, (1, 2, 3), -1, 3), (None, (1, 2, 3), -1, 3),
-            (known, (1, 2, 3), 0, 3), (None, (1, 2, 3), 0, 3), (known, (4,), 0, 3), (None, (1, 2, 3), 1, 3),
-        ):  # fmt: skip
+        for of, sizes, cut, alike, several in (
+            (cells, (1, 2, 3), 0, 1, 3), (known, (1, 2, 3), -1, 1, 4), (cells, (1, 2, 3), 0, 2, 1), (cells, (4,), 0, 2, 1),
+            (known, (1, 2, 3), -1, 2, 1), (cells, (1, 2, 3), 0, 3, 1),
+            (cells, (4,), 0, 3, 1), (known, (1, 2, 3), -1, 3, 1), (None, (1, 2, 3), -1, 3, 1),
+            (known, (1, 2, 3), 0, 3, 1), (None, (1, 2, 3), 0, 3, 1), (known, (4,), 0, 3, 1), (None, (1, 2, 3), 1, 3, 1),
+        )[:stages]:  # fmt: skip
             candidates = [
                 candidate
                 for shape in self.shapes if all(shape.count(s) <= alike for s in shape)
@@ -216,20 +251,23 @@ class Learner:
             if sizes == (4,) and of is cells:
                 candidates += self._reasons(structure, cells, alike)
             candidates.sort(key=lambda c: -c.score)
-            best: tuple[float, Clause] | None = None
+            best: list[tuple[float, Clause]] = []
             tried = 0
             for candidate in candidates[:_LOOKED_AT]:
-                if any(c.occurs(candidate.shape, [k.fact for k in candidate.facts]) for c in self.large):
+                if any(c.occurs(candidate.shape, [k.fact for k in candidate.facts]) for c in (*self.beyond, *self.large)):
                     continue
                 score, clause = self._widened(candidate)
-                if clause not in banned and (best is None or score > best[0]):
-                    best = score, clause
+                if clause not in banned:
+                    best.append((score, clause))
                 tried += 1
-                if tried == _TRIED:
+                if tried == _TRIED and best or tried == 10 * _TRIED:
                     break
-            if best is not None:
-                return best[1]
-        return None
+            import os
+            if os.environ.get('DBG'): print('stage', 'cells' if of is cells else 'known' if of is known else None, sizes, cut, alike, len(candidates), tried, len(best), flush=True)
+            if best:
+                best.sort(key=lambda b: -b[0])
+                return {clause: score for score, clause in best[:several]}
+        return {}
 
     def _candidates(
         self, shape: Shape, structure: Structure, cells: Cells | None, sizes: tuple[int, ...], cut: int
@@ -282,7 +320,7 @@ class Learner:
         if common:
             return True
         some = [k.fact for k in sorted(facts, key=lambda k: k.likely)]
-        return any(c.occurs(shape, some) for c in (*self.base, *self.large))
+        return any(c.occurs(shape, some) for c in (*self.base, *self.beyond, *self.large))
 
     def _narrowed(self, shape: Shape, facts: Sequence[Known]) -> Iterator[Candidate]:
         """The candidate with no more elements than it is about."""
@@ -310,7 +348,10 @@ class Learner:
 
     def _never(self, shape: Shape, facts: list[Known], sizes: tuple[int, ...]) -> Iterator[tuple[Known, ...]]:
         """Sets of so many facts that are never true together in the base, though any of them less one are."""
-        tiny = [k.tiny for k in facts]
+        tiny = []
+        for known in facts:
+            believed, size = self._believed(shape, known.fact)
+            tiny.append(known.tiny << size | believed)
         count = len(facts)
 
         def mask(n: int) -> int:
@@ -345,12 +386,13 @@ class Learner:
         if 3 in sizes:
             yield from ((facts[a], facts[b], facts[c]) for a, b, c in sorted(triples))
         if 4 in sizes:
-            yield from self._fours(shape, facts, left, pairs, triples)
+            yield from self._fours(shape, facts, tiny, left, pairs, triples)
 
     def _fours(
         self,
         shape: Shape,
         facts: list[Known],
+        tiny: list[int],
         left: list[int],
         pairs: set[tuple[int, int]],
         triples: set[tuple[int, int, int]],
@@ -364,9 +406,9 @@ class Learner:
                     c = left[k]
                     if (a, c) in pairs or (b, c) in pairs or (a, b, c) in triples:
                         continue
-                    three, common = facts[a].tiny & facts[b].tiny & facts[c].tiny, 0
+                    three, common = tiny[a] & tiny[b] & tiny[c], 0
                     for d in left[k + 1 :]:
-                        if three & facts[d].tiny or {(a, d), (b, d), (c, d)} & pairs:
+                        if three & tiny[d] or {(a, d), (b, d), (c, d)} & pairs:
                             continue
                         if {(a, b, d), (a, c, d), (b, c, d)} & triples:
                             continue
@@ -413,7 +455,7 @@ class Learner:
         """The values of a column with which the other facts are never true."""
         free = set(range(values))
         others = [f for n, f in enumerate(never) if n != place and f.expr != y.TRUE]
-        for census in (*self.base, *self.large):
+        for census in (*self.base, *self.beyond, *self.large):
             for chosen in census.choices(shape):
                 left = census.every
                 for fact in others:

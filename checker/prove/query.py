@@ -149,6 +149,7 @@ class Query:
         self.universals: list[Universal] = []
         self.used: set[Clause] = set()
         self._marks: dict[Clause, Any] = {}
+        self._aside: set[Clause] = set()  # clauses that were only tried
         self.instances = 0
         self.env: dict[str, Any] = {}
         self._fresh = count()
@@ -171,6 +172,8 @@ class Query:
 
     def given(self, clauses: Iterable[Clause]) -> None:
         """Clauses that hold."""
+        clauses = list(clauses)
+        self._aside.difference_update(clauses)
         self.universals += map(self.words.universal, clauses)
 
     # -- terms
@@ -326,7 +329,7 @@ class Query:
         """None where the situation cannot be; else a counterexample, `open` where Z3 gave up."""
         self.solver.push()  # incremental from the start, so no query is simplified away
         for _ in range(_ROUNDS):
-            answer = self.solver.check(*self._marks.values())
+            answer = self.solver.check(*(m for c, m in self._marks.items() if c not in self._aside))
             if answer == z3.unsat:
                 core = {mark.get_id() for mark in self.solver.unsat_core()}
                 self.used = {clause for clause, mark in self._marks.items() if mark.get_id() in core}
@@ -337,6 +340,20 @@ class Query:
             if not self._unnamed and not self._refine(found, terms):
                 return found
         return Counterexample(found.structure, found.roles, open=True)
+
+    def least(self, tried: Iterable[Clause]) -> list[Clause]:
+        """Of clauses that were given, those that it takes; the first ones are rather done without."""
+        left = dict.fromkeys(c for c in tried if c in self.used)
+        for clause in list(left):
+            if clause not in left:
+                continue
+            self._aside.update(tried)
+            self._aside.difference_update(c for c in left if c is not clause)
+            if self.solve() is None:
+                left = dict.fromkeys(c for c in left if c in self.used)
+        self._aside.update(tried)
+        self._aside.difference_update(left)
+        return list(left)
 
     def _structure(self, model: Any) -> tuple[Counterexample, dict[str, list[Any]]]:
         """The model as tables, and for each element a term."""
@@ -390,8 +407,10 @@ class Query:
     def _refine(self, found: Counterexample, terms: dict[str, list[Any]]) -> bool:
         """Add instances that the structure violates; whether there were any."""
         added = False
-        for place, universal in enumerate(list(self.universals)):
+        for universal in list(self.universals):
             if universal.when is not None and not z3.is_true(self._model.eval(universal.when)):
+                continue
+            if universal.clause in self._aside:
                 continue
             fixed = tuple(self._element(term) for term in universal.env.values())
             few = 0
@@ -400,7 +419,7 @@ class Query:
                     **universal.env,
                     **{v.name: terms[v.sort][e] for v, e in zip(universal.vars, chosen, strict=True)},
                 }
-                mark = place, tuple(env[v.name].get_id() for v in universal.vars)
+                mark = id(universal), tuple(env[v.name].get_id() for v in universal.vars)
                 if mark in self._done:
                     continue
                 self._done.add(mark)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from math import factorial
 from typing import Final
 
 from checker.core import semantics
@@ -25,7 +26,7 @@ _IDLE: Final = 300  # walks that meet nothing new, before it is given up
 _ALL: Final = 1_600_000  # states of an instance that are kept, up to symmetry
 _ROOM: Final = 500_000  # expected where there is more than two of several sorts
 _LARGEST: Final = 5  # elements of a sort
-_LUCK: Final = 4.0  # times as many states may be expected, where the estimate is a rough one
+_WORK: Final = 30_000_000  # states times permutations that may be expected, where the estimate is a rough one
 _KEPT: Final = 5  # instances, where it is not plain which one is the largest
 _MEGABYTES: Final = 2_000  # for them
 _LISTED: Final = 150_000  # where there is no native engine
@@ -46,13 +47,22 @@ def censuses(instance: Instance) -> list[Census]:
     if instance.system.initial:  # more of one thing may leave less room for another
         return sorted(whole.values(), key=lambda c: c.count)[-_KEPT:]
     largest = [
-        c for sizes, c in whole.items()
-        if not any(o != sizes and all(a <= b for a, b in zip(sizes, o, strict=True)) for o in whole)
+        c for sizes, c in whole.items() if not any(o != sizes and has_all_of(instance, o, sizes) for o in whole)
     ]  # fmt: skip
     return sorted(largest, key=lambda c: c.count)
 
 
 Sizes = tuple[int, ...]
+
+
+def has_all_of(instance: Instance, larger: Sizes, sizes: Sizes) -> bool:
+    """Whether an instance of larger sizes has all that there is in one of `sizes`.
+
+    A setup gives things their places: where there is one of a sort it may do something else than where there are more.
+    """
+    if instance.system.initial or not all(a <= b for a, b in zip(sizes, larger, strict=True)):
+        return False
+    return not instance.system.setup or all((a == 1) == (b == 1) for a, b in zip(sizes, larger, strict=True))
 
 
 class _Sizes:
@@ -79,7 +89,8 @@ class _Sizes:
             for size in range(_LARGEST, base[n], -1):
                 for other in self.passive:
                     fewer = _with(_with(base, n, size), other, 1)
-                    if other != n and not self._covered(fewer) and self._likely(base, fewer, times, _LUCK):
+                    few = self._expected(base, fewer, times) * factorial(size) < _WORK
+                    if other != n and few and not self._covered(fewer):
                         self._complete(fewer)
         return self.found
 
@@ -113,16 +124,16 @@ class _Sizes:
                 return max(1.0, after / before)
         return 100.0
 
-    def _likely(self, base: Sizes, sizes: Sizes, times: list[float], luck: float = 1.0) -> bool:
+    def _expected(self, base: Sizes, sizes: Sizes, times: list[float]) -> float:
+        """A rough guess at how many states there are."""
         expected = float(self._count(base) or 0)
         for n, (a, b) in enumerate(zip(base, sizes, strict=True)):
             expected *= times[n] ** (b - a)
-        return expected < _ALL * luck
+        return expected
 
     def _covered(self, sizes: Sizes) -> bool:
-        if self.instance.system.initial:
-            return False
-        return any(c.complete and all(a <= b for a, b in zip(sizes, s, strict=True)) for s, c in self.found.items())
+        """Whether a larger instance that was looked at has all that there is of these sizes."""
+        return any(c.complete and has_all_of(self.instance, s, sizes) for s, c in self.found.items())
 
     def _complete(self, sizes: Sizes) -> bool:
         return self._count(sizes) is not None and self.found[sizes].complete

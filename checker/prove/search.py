@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
+from itertools import count
+
 from typing import Final
 
 from checker.core import fold
@@ -73,7 +76,13 @@ class Found:
     limit: bool = False
 
 
-_MANY: Final = 90  # clauses after which it is looked at what they are worth
+_LATE: Final = 0  # 
+_MANY: Final = 30000  # clauses after which it is looked at which are spare
+
+
+def _worth(clause: Clause) -> tuple[int, int]:
+    sorts = Counter(v.sort for v in clause.vars)
+    return -max(sorts.values(), default=0), -len(clause.never)
 
 
 class Strengthening:
@@ -91,10 +100,12 @@ class Strengthening:
         self._learner = learner
         self.clauses: list[Clause] = []
         self.dead: list[Clause] = []
+        self.pool: dict[Clause, float] = {}
         self.equations: list[Equation] = []
         self.axioms: dict[Clause, Equation] = {}
         self.kept: dict[Obligation, frozenset[Clause]] = {}
-        self.todo: deque[Obligation] = deque()
+        self.todo: list[tuple[int, int, Obligation]] = []
+        self._owed = count()
         self.stuck: dict[Obligation, Counterexample] = {}
         self.lost: dict[Clause, Obligation] = {}  # hints of which nothing is kept
         self.progress = Progress()
@@ -123,7 +134,10 @@ class Strengthening:
         started = time.monotonic()
         for equation in holders.learn(self.protocol, samples or self.learner.samples):
             self.suppose(equation)
-        self.begin(properties, faults)
+        for rule in faults:
+            self._later(Obligation(None, rule))
+        for prop in properties:
+            self.add(prop)
         if hints:
             self.take(hints)
         limit = False
@@ -133,37 +147,17 @@ class Strengthening:
                 limit = True
                 break
             if len(self.clauses) > many:
-                self.again(properties, faults)
-                many = max(many, len(self.clauses)) + _MANY // 2
-            self.meet(self.todo.popleft())
+                self.sweep(properties)
+                many = max(many, len(self.clauses) + _MANY)
+            self.meet(heapq.heappop(self.todo)[-1])
         stuck = [Stuck(o, c) for o, c in self.stuck.items()]
         return Found(self.clauses, stuck, self.progress, time.monotonic() - started, self.equations, limit)
 
-    def begin(self, properties: list[Clause], faults: list[Rule]) -> None:
-        """Everything is to be proved, with nothing but the properties."""
-        self.clauses, self.kept, self.stuck, self.todo = [], {}, {}, deque()
-        for equation in self.equations:
-            self._owe(equation)
-        self.todo.extend(Obligation(None, rule) for rule in faults)
-        for prop in properties:
-            self.add(prop)
-
-    def again(self, properties: list[Clause], faults: list[Rule]) -> None:
-        """Begin again with those of the clauses that are inductive by now.
-
-        What was learned first was learned with the least knowledge: it may be so only in small instances, or be
-        implied by what came later, and would go on asking for further clauses.
-        """
-        found = [clause for clause in self.clauses if clause not in properties]
-        self.begin(properties, faults)
-        self.take(found, weaken=False)
-        self.say(f"again, with {len(self.clauses) - len(properties)} of {len(found)} clauses")
-
-    def take(self, hints: Sequence[Clause], *, weaken: bool = True) -> None:
+    def take(self, hints: Sequence[Clause]) -> None:
         """What of some clauses is inductive, on top of what is asked."""
         from checker.prove.houdini import Houdini
 
-        weakened = Houdini(self.protocol, self.words, [*self.axioms, *self.clauses], self.say, weaken=weaken)
+        weakened = Houdini(self.protocol, self.words, [*self.axioms, *self.clauses], self.say)
         weakened.run(hints)
         self.lost = weakened.lost()
         self.clauses += weakened.candidates
@@ -172,23 +166,74 @@ class Strengthening:
     def add(self, clause: Clause) -> None:
         """One more clause to prove."""
         self.clauses.append(clause)
-        self.todo.append(Obligation(clause, None))
+        self._later(Obligation(clause, None))
         written = clause.variables()
         for rule in self.protocol.rules:
             if rule.fault is None and rule.written() & written:
-                self.todo.append(Obligation(clause, rule))
+                self._later(Obligation(clause, rule))
+
+    def _later(self, obligation: Obligation) -> None:
+        """One more thing to show; first what is about few elements of a sort, which may make other clauses spare."""
+        sorts = Counter(v.sort for v in obligation.clause.vars) if obligation.clause is not None else Counter()
+        alike = 0 if obligation.clause is None or obligation.clause.name else max(sorts.values(), default=0)
+        heapq.heappush(self.todo, (alike, next(self._owed), obligation))
+
+    def sweep(self, properties: list[Clause]) -> None:
+        """Forget the clauses that nothing rests on, now that there are others."""
+        before = len(self.clauses)
+        self._forget(properties)
+        marked = len(self.clauses)
+        for clause in sorted(self.clauses, key=_worth):
+            if not clause.name and clause in self.clauses:
+                self._spared(clause)
+        self._forget(properties)
+        self.say(f"swept: {before} {marked} {len(self.clauses)}")
+
+    def _spared(self, clause: Clause) -> bool:
+        """Do without a clause, where that can be."""
+        others = [c for c in self.clauses if c is not clause]
+        again = {}
+        for obligation, used in self.kept.items():
+            if clause in used and obligation.clause != clause:
+                core = self._met(obligation, others)
+                if core is None:
+                    return False
+                again[obligation] = core
+        self.clauses = others
+        self.kept |= again
+        self.say(f"spare: {clause.text(self.protocol.system)}")
+        return True
+
+    def _met(self, obligation: Obligation, clauses: list[Clause]) -> frozenset[Clause] | None:
+        """What is used to show that something cannot be, where it takes no more than some clauses."""
+        used: set[Clause] = set()
+        for params, assertions in questions(self.protocol, obligation):
+            query = Query(self.words, params, assertions)
+            query.given([*self.axioms, *clauses])
+            if query.solve() is not None:
+                return None
+            used |= query.used
+        return frozenset(used)
+
+    def _forget(self, properties: list[Clause]) -> None:
+        """Drop the clauses that no property rests on."""
+        needed = self.needed(properties, [])
+        for clause in self.clauses:
+            if clause not in needed:
+                self.say(f"forgot: {clause.text(self.protocol.system)}")
+        self.clauses = [c for c in self.clauses if c in needed or c.name]
+        left = set(self.clauses)
+        self.kept = {o: used for o, used in self.kept.items() if o.clause is None or o.clause in left}
 
     def suppose(self, equation: Equation) -> None:
         """One more equation to prove, and to use meanwhile."""
         self.say(equation.text(self.protocol.system))
         self.equations.append(equation)
         self.axioms |= dict.fromkeys(holders.axioms(equation), equation)
-
-    def _owe(self, equation: Equation) -> None:
-        self.todo.append(Obligation(None, None, equation))
+        self._later(Obligation(None, None, equation))
         for rule in self.protocol.rules:
             if rule.fault is None:
-                self.todo.append(Obligation(None, rule, equation))
+                self._later(Obligation(None, rule, equation))
 
     def meet(self, obligation: Obligation) -> None:
         """Show that it is impossible, by more clauses if need be; else its clause is dead."""
@@ -203,25 +248,44 @@ class Strengthening:
             query = Query(self.words, params, assertions)
             if not initial:
                 query.given([*self.axioms, *self.clauses])
-            while (found := query.solve()) is not None:
+            found = query.solve()
+            tried: list[Clause] = []
+            late = _LATE if obligation.clause is not None and not obligation.clause.name else 1000
+            if found is not None and not initial:
+                tried = [c for c in self.pool if c not in self.clauses]
+                query.given(tried)
+                found = query.solve()
+            while found is not None:
                 self.progress.counterexamples += 1
-                learned = None
+                learned: dict[Clause, float] = {}
                 if not initial and not found.open:
                     cells = why(self.protocol, found.structure, found.roles, assertions)
-                    learned = self.learner.learn(found.structure, cells, self.dead)
-                if learned is None:
+                    avoid = {*self.dead, *self.pool, *self.clauses}
+                    learned = self.learner.learn(found.structure, cells, avoid, 4)
+                    if not learned and late:
+                        learned = self.learner.learn(found.structure, cells, avoid)
+                        late -= 1
+                if not learned:
                     self.stuck[obligation] = found
                     self.say(f"stuck: {obligation.text(self.protocol.system)}: {dict(found.structure.tables)}")
                     if obligation.equation is not None:
                         self.drop(obligation.equation)
                     elif obligation.clause is not None:
                         self.kill(obligation.clause)
-                        self.narrow(obligation, found)
+                        if not found.open:
+                            self.learner.believe(found.structure, obligation.rule, found.roles)
                     return
-                self.say(f"[{len(self.clauses)}] {learned.text(self.protocol.system)}"
+                for clause in learned:
+                    self.say(f"try {clause.text(self.protocol.system)}"
+                             f"    <- {obligation.text(self.protocol.system)[:100]}")  # fmt: skip
+                self.pool |= learned
+                tried += learned
+                query.given(learned)
+                found = query.solve()
+            for clause in query.least(sorted(tried, key=self.pool.__getitem__)):
+                self.say(f"[{len(self.clauses)}] {clause.text(self.protocol.system)}"
                          f"    <- {obligation.text(self.protocol.system)[:100]}")  # fmt: skip
-                self.add(learned)
-                query.given([learned])
+                self.add(clause)
             self.progress.instances += query.instances
             used |= query.used
         self.kept[obligation] = frozenset(used)
@@ -230,6 +294,7 @@ class Strengthening:
         """A clause that is not to be had: what rested on it is open again."""
         self.say(f"dead: {clause.text(self.protocol.system)}")
         self.dead.append(clause)
+        self.pool.pop(clause, None)
         self.clauses.remove(clause)
         self._reopen({clause})
 
@@ -286,7 +351,7 @@ class Strengthening:
         for obligation, used in list(self.kept.items()):
             if used & gone:
                 del self.kept[obligation]
-                self.todo.append(obligation)
+                self._later(obligation)
 
 
 def questions(protocol: Protocol, obligation: Obligation) -> Iterator[tuple[list[y.Param], list[y.Expr]]]:

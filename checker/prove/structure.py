@@ -13,6 +13,7 @@ from typing import Any
 
 from checker.core import fold
 from checker.core import system as y
+from checker.core.instance import Instance, State
 from checker.prove.protocol import Protocol
 from checker.records import dataclass
 
@@ -69,6 +70,14 @@ class Structure:
         if element < 0:
             return "null"
         return statics[element] if element < len(statics) else f"{sort}{element - len(statics)}"
+
+
+def as_state(structure: Structure) -> tuple[Instance, State]:
+    """The structure as a state of an instance that is as large."""
+    system = structure.protocol.system
+    sizes = {s.name: max(structure.sizes.get(s.name, 0), 1) - len(s.statics) for s in system.sorts}
+    instance = Instance(system, sizes)
+    return instance, tuple(structure.read(var.name, index) for var, index in instance.slots)
 
 
 def evaluate(expr: y.Expr, structure: Structure, env: Mapping[str, int]) -> Any:
