@@ -215,8 +215,9 @@ def _prove(options: argparse.Namespace) -> ExitCode:
         return recheck_models(_models([options.model]), options.check, options.smtlib, print, usable_cores())
     say = print if options.verbose else None
     return prove_checks(
-        load_model(options.model), options.check, overrides_of(options), options.time, options.smtlib, print, say
-    )
+        load_model(options.model), options.check, overrides_of(options), options.time, options.smtlib, print, say,
+        usable_cores(),
+    )  # fmt: skip
 
 
 def _induct(options: argparse.Namespace) -> ExitCode:

@@ -38,6 +38,7 @@ def prove_checks(
     smtlib: str | None,
     tell: Print,
     say: Print | None,
+    jobs: int = 1,
 ) -> ExitCode:
     """Prove the named checks, or all that are for any size, and keep the certificates."""
     codes = set()
@@ -54,8 +55,9 @@ def prove_checks(
         try:
             lines = hints.stored(model.file, plan.name)
             proof = prove(
-                instance, plan.name, plan.expectation.properties, seconds=seconds, say=say, save=save, lines=lines
-            )
+                instance, plan.name, plan.expectation.properties,
+                seconds=seconds, say=say, save=save, lines=lines, jobs=jobs,
+            )  # fmt: skip
         except Unreadable as reason:
             raise UserError.of("LZ605", f"{hints.path_of(model.file).name}: {reason}") from None
         if proof.obstacles:

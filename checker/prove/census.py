@@ -317,7 +317,7 @@ def _where(data: bytes, code: int) -> int:
     return int(data.translate(bytes(digits)), 2) if data else 0
 
 
-def injections(shape: Shape, elements: Mapping[str, range]) -> Iterator[tuple[int, ...]]:
+def injections(shape: Shape, elements: Mapping[str, Sequence[int]]) -> Iterator[tuple[int, ...]]:
     """All choices of different elements."""
     sorts = sorted(set(shape))
     places = {s: [n for n, t in enumerate(shape) if t == s] for s in sorts}

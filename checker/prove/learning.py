@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations, combinations_with_replacement, product
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from checker.core import fold, semantics
 from checker.core import system as y
@@ -23,7 +24,7 @@ from checker.core.path import Choice
 from checker.prove.census import Census, Fact, Shape, fact_of, injections
 from checker.prove.clauses import Clause
 from checker.prove.protocol import Protocol, Rule
-from checker.prove.shapes import Cells, connected, linked, variables, ways
+from checker.prove.shapes import Cells, connected, linked, met_by, variables, ways
 from checker.prove.structure import Key, Structure, as_state
 from checker.records import dataclass
 
@@ -32,11 +33,12 @@ _MOST: Final = 4  # elements that the reason of a counterexample may be about
 _BASE: Final = 60_000  # states that are all looked at for each set of facts
 _TINY: Final = 60  # states that most sets of facts occur in
 _SAMPLED: Final = 1500  # states of each instance from which equations are learned
-_TRIED: Final = 6  # candidates that are widened before the best is taken
+_TRIED: Final = 6  # candidates that are widened before the best are taken
+_PATIENCE: Final = 60  # if all are known by then
 _LOOKED_AT: Final = 200  # candidates that are looked up in the large censuses
 _NUMBER: Final = 6.0  # by how much a fact about a counter is worse than others
 _ALIKE: Final = 4.0  # by how much a further element of the same sort is worse
-_BELIEVED: Final = 400  # 
+_BELIEVED: Final = 60  # states after a counterexample that nothing excludes
 _RARE: Final = 26  # facts that go into sets of four
 
 
@@ -69,6 +71,38 @@ class Candidate:
     score: float
     shape: Shape
     facts: tuple[Known, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where clauses are looked for: what their facts are about, how many facts they have, and how many elements of
+    one sort (from, to).  `cut` is the largest number that counters are compared with; `several` are taken."""
+
+    about: Literal["cells", "known", "all"]
+    sizes: tuple[int, ...]
+    cut: int
+    alike: tuple[int, int]
+    several: int = 1
+
+
+_THREE: Final = (1, 2, 3)
+_STAGES: Final = (
+    Stage("cells", _THREE, 0, (0, 1), 4),
+    Stage("known", _THREE, -1, (0, 1), 6),
+    Stage("cells", _THREE, 0, (2, 2)),
+    Stage("cells", (4,), 0, (0, 2)),
+    Stage("known", _THREE, -1, (2, 2)),
+)
+_LATE: Final = (
+    Stage("cells", _THREE, 0, (3, 3)),
+    Stage("cells", (4,), 0, (3, 3)),
+    Stage("known", _THREE, -1, (3, 3)),
+    Stage("all", _THREE, -1, (0, 3)),
+    Stage("known", _THREE, 0, (0, 3)),
+    Stage("all", _THREE, 0, (0, 3)),
+    Stage("known", (4,), 0, (0, 3)),
+    Stage("all", _THREE, 1, (0, 3)),
+)
 
 
 class Learner:
@@ -121,17 +155,19 @@ class Learner:
         """Take a counterexample that nothing excludes for a reachable state, and what the rule makes of it."""
         instance, state = as_state(structure)
         states = {state: None}
-        if rule is not None and rule.fault is None:
-            choice = Choice(rule.action.name, tuple(roles[p.name] for p in rule.action.params))
-            if semantics.is_enabled(instance, state, choice):
-                states[semantics.apply(instance, state, choice)] = None
+        with suppress(semantics.UndefinedRead):  # what a proof knows nothing of
+            if rule is not None and rule.fault is None:
+                choice = Choice(rule.action.name, tuple(roles[p.name] for p in rule.action.params))
+                if semantics.is_enabled(instance, state, choice):
+                    states[semantics.apply(instance, state, choice)] = None
         successors = compile_instance(instance).successors
         waiting = deque(states)
         while waiting and len(states) < _BELIEVED:
-            for _, target in successors(waiting.popleft()):
-                if target is not None and target not in states:
-                    states[target] = None
-                    waiting.append(target)
+            with suppress(IndexError):
+                for _, target in successors(waiting.popleft()):
+                    if target is not None and target not in states:
+                        states[target] = None
+                        waiting.append(target)
         self.beyond.append(Census(instance, list(states), complete=False))
 
     def _believed(self, shape: Shape, fact: Fact) -> tuple[int, int]:
@@ -233,68 +269,70 @@ class Learner:
 
     # -- clauses
 
-    def learn(self, structure: Structure, cells: Cells, avoid: Iterable[Clause] = (), stages: int = 100) -> dict[Clause, float]:
-        """Clauses that the structure violates and no known state does; of its `cells` if possible."""
-        banned = set(avoid)
-        known = frozenset(structure.known)
-        for of, sizes, cut, alike, several in (
-            (cells, (1, 2, 3), 0, 1, 3), (known, (1, 2, 3), -1, 1, 4), (cells, (1, 2, 3), 0, 2, 1), (cells, (4,), 0, 2, 1),
-            (known, (1, 2, 3), -1, 2, 1), (cells, (1, 2, 3), 0, 3, 1),
-            (cells, (4,), 0, 3, 1), (known, (1, 2, 3), -1, 3, 1), (None, (1, 2, 3), -1, 3, 1),
-            (known, (1, 2, 3), 0, 3, 1), (None, (1, 2, 3), 0, 3, 1), (known, (4,), 0, 3, 1), (None, (1, 2, 3), 1, 3, 1),
-        )[:stages]:  # fmt: skip
-            candidates = [
-                candidate
-                for shape in self.shapes if all(shape.count(s) <= alike for s in shape)
-                for candidate in self._candidates(shape, structure, of, sizes, cut)
-            ]  # fmt: skip
-            if sizes == (4,) and of is cells:
-                candidates += self._reasons(structure, cells, alike)
+    def learn(
+        self, structure: Structure, cells: Cells, avoid: Container[Clause] = (), *, late: bool = False
+    ) -> dict[Clause, float]:
+        """Clauses that the structure violates and no known state does, each with how general it is.
+
+        They are about its `cells` if possible; with `late`, everything is tried.
+        """
+        about: dict[str, Cells | None] = {"cells": cells, "known": frozenset(structure.known), "all": None}
+        for stage in _LATE if late else _STAGES:
+            candidates = self._staged(stage, structure, about[stage.about])
             candidates.sort(key=lambda c: -c.score)
-            best: list[tuple[float, Clause]] = []
+            found: dict[Clause, float] = {}
             tried = 0
             for candidate in candidates[:_LOOKED_AT]:
-                if any(c.occurs(candidate.shape, [k.fact for k in candidate.facts]) for c in (*self.beyond, *self.large)):
+                facts = [k.fact for k in candidate.facts]
+                if stage.about != "cells" and not connected(f.places for f in facts):
+                    continue
+                if any(c.occurs(candidate.shape, facts) for c in (*self.beyond, *self.large)):
                     continue
                 score, clause = self._widened(candidate)
-                if clause not in banned:
-                    best.append((score, clause))
+                if clause not in avoid:
+                    found.setdefault(clause, score)
                 tried += 1
-                if tried == _TRIED and best or tried == 10 * _TRIED:
+                if tried >= (_TRIED if found else _PATIENCE):
                     break
-            import os
-            if os.environ.get('DBG'): print('stage', 'cells' if of is cells else 'known' if of is known else None, sizes, cut, alike, len(candidates), tried, len(best), flush=True)
-            if best:
-                best.sort(key=lambda b: -b[0])
-                return {clause: score for score, clause in best[:several]}
+            if found:
+                best = sorted(found, key=lambda c: -found[c])[: stage.several]
+                return {clause: found[clause] for clause in best}
         return {}
 
-    def _candidates(
-        self, shape: Shape, structure: Structure, cells: Cells | None, sizes: tuple[int, ...], cut: int
-    ) -> Iterator[Candidate]:
-        for chosen in injections(shape, {s: structure.elements(s) for s in shape}):
-            facts = list(self._facts(shape, structure, chosen, cells, cut))
-            used = {place for known in facts for place in known.fact.places}
-            if len(used) < len(shape):
-                continue
-            if sizes == (4,):
-                facts = sorted(facts, key=lambda k: k.likely)[:_RARE]
-            for found in self._never(shape, facts, sizes):
-                if len({place for k in found for place in k.fact.places}) == len(shape):
-                    yield Candidate(self._score(found, shape), shape, found)
+    def _staged(self, stage: Stage, structure: Structure, cells: Cells | None) -> list[Candidate]:
+        elements = {s.name: list(structure.elements(s.name)) for s in self.protocol.system.sorts}
+        if cells is not None:
+            met = set(met_by(self.protocol, structure, cells))
+            elements = {sort: [e for e in those if (sort, e) in met] for sort, those in elements.items()}
+        few, many = stage.alike
+        candidates = [
+            candidate
+            for shape in self.shapes if few <= max(map(shape.count, shape), default=0) <= many
+            for chosen in injections(shape, elements)
+            for candidate in self._candidates(shape, structure, chosen, cells, stage)
+        ]  # fmt: skip
+        if stage.sizes == (4,) and cells is not None:
+            candidates += self._reasons(structure, cells, stage.alike)
+        return candidates
 
-    def _reasons(self, structure: Structure, cells: Cells, alike: int) -> Iterator[Candidate]:
+    def _candidates(
+        self, shape: Shape, structure: Structure, chosen: tuple[int, ...], cells: Cells | None, stage: Stage
+    ) -> Iterator[Candidate]:
+        facts = list(self._facts(shape, structure, chosen, cells, stage.cut))
+        if len({place for known in facts for place in known.fact.places}) < len(shape):
+            return
+        if stage.sizes == (4,):
+            facts = sorted(facts, key=lambda k: k.likely)[:_RARE]
+        for found in self._never(shape, facts, stage.sizes):
+            if len({place for k in found for place in k.fact.places}) == len(shape):
+                yield Candidate(self._score(found, shape), shape, found)
+
+    def _reasons(self, structure: Structure, cells: Cells, alike: tuple[int, int]) -> Iterator[Candidate]:
         """What the cells say of as many elements as they are about, less what need not be said."""
-        elements: dict[tuple[str, int], None] = {}
-        for var, key in sorted(cells):
-            declared = self.protocol.vars[var]
-            elements |= dict.fromkeys(zip(declared.index, key, strict=True))
-            if isinstance(declared.type, y.Elem) and (value := structure.read(var, key)) != y.NULL:
-                elements[declared.type.sort, value] = None
-        about = sorted(e for e in elements if e[1] >= 0)
+        about = sorted(set(met_by(self.protocol, structure, cells)))
         for few in combinations(about, min(_MOST, len(about))):
             shape = tuple(sort for sort, _ in few)
-            if any(shape.count(sort) > alike for sort in shape):
+            if not alike[0] <= max(map(shape.count, shape), default=0) <= alike[1]:
                 continue
             facts = list(self._facts(shape, structure, tuple(e for _, e in few), cells, 0))
             found: dict[tuple[Known, ...], None] = {}

@@ -325,10 +325,10 @@ class Query:
 
     # -- solving
 
-    def solve(self) -> Counterexample | None:
-        """None where the situation cannot be; else a counterexample, `open` where Z3 gave up."""
+    def solve(self, rounds: int = _ROUNDS) -> Counterexample | None:
+        """None where the situation cannot be; else a counterexample, `open` if Z3 gave up or models were too many."""
         self.solver.push()  # incremental from the start, so no query is simplified away
-        for _ in range(_ROUNDS):
+        for _ in range(rounds):
             answer = self.solver.check(*(m for c, m in self._marks.items() if c not in self._aside))
             if answer == z3.unsat:
                 core = {mark.get_id() for mark in self.solver.unsat_core()}
@@ -340,6 +340,10 @@ class Query:
             if not self._unnamed and not self._refine(found, terms):
                 return found
         return Counterexample(found.structure, found.roles, open=True)
+
+    def without(self, clauses: Iterable[Clause]) -> None:
+        """Take clauses back."""
+        self._aside.update(clauses)
 
     def least(self, tried: Iterable[Clause]) -> list[Clause]:
         """Of clauses that were given, those that it takes; the first ones are rather done without."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import z3
 
+from checker.pool import in_parallel
 from checker.prove import holders
 from checker.prove.clauses import Clause
 from checker.prove.holders import Equation
@@ -62,6 +64,19 @@ def obligations(
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Every so manieth obligation of a proof, from one on."""
+
+    protocol: Protocol
+    clauses: Sequence[Clause]
+    equations: Sequence[Equation]
+    faults: Sequence[Rule]
+    first: int
+    step: int
+    seconds: float | None
+
+
 def recheck(
     protocol: Protocol,
     clauses: Sequence[Clause],
@@ -70,14 +85,30 @@ def recheck(
     *,
     save: Callable[[int, str], None] | None = None,
     seconds: float | None = None,
+    jobs: int = 1,
 ) -> Recheck:
-    """Meet every obligation twice; `save` is given the text of each."""
+    """Meet every obligation twice; `save` is given the text of each, one after the other."""
     started = time.monotonic()
+    jobs = jobs if save is None else 1
+    parts = [_Part(protocol, clauses, equations, faults, n, jobs, seconds) for n in range(jobs)]
+    if save is not None:
+        done = [_recheck(parts[0], save)]
+    else:
+        done = list(in_parallel(_recheck, parts, jobs))
+    failure = next((r.failure for r in done if r.failure is not None), None)
+    met, confirmed = sum(r.obligations for r in done), sum(r.confirmed for r in done)
+    return Recheck(failure, met, confirmed, time.monotonic() - started)
+
+
+def _recheck(part: _Part, save: Callable[[int, str], None] | None = None) -> Recheck:
+    started = time.monotonic()
+    protocol, clauses = part.protocol, part.clauses
     words, text = Vocabulary(protocol), Text(protocol)
-    axioms = [a for e in equations for a in holders.axioms(e)]
+    axioms = [a for e in part.equations for a in holders.axioms(e)]
     count = confirmed = 0
-    for obligation in obligations(protocol, clauses, equations, faults):
-        if seconds is not None and time.monotonic() - started > seconds:
+    every = obligations(protocol, clauses, part.equations, part.faults)
+    for obligation in islice(every, part.first, None, part.step):
+        if part.seconds is not None and time.monotonic() - started > part.seconds:
             return Recheck(Failure(obligation, None), count, confirmed, time.monotonic() - started)
         initial = obligation.rule is None
         for params, assertions in questions(protocol, obligation):

@@ -95,6 +95,7 @@ def prove(
     say: Callable[[str], None] | None = None,
     save: Callable[[int, str], None] | None = None,
     lines: Sequence[str] = (),
+    jobs: int = 1,
 ) -> Proof:
     """Look for an invariant that proves the properties (all, or the named ones) for all sizes, and recheck it.
 
@@ -109,7 +110,7 @@ def prove(
         return Proof(made, "obstacle", obstacles=found_obstacles)
     wanted = property_clauses(properties)
     rules = fault_rules(made, faults)
-    learner = cache(lambda: Learner(made, censuses(instance)))
+    learner = cache(lambda: Learner(made, censuses(instance, jobs)))
     few = hints.samples(instance) if lines else []
     for census in few or learner().censuses:
         if violated := tuple(violations(census, wanted, rules)):
@@ -132,7 +133,7 @@ def prove(
             left_out=tuple(left_out), refuted=refuted, lost=lost, lemmas=lemmas, hints=len(lines), found=found,
             seconds=time.monotonic() - started,
         )  # fmt: skip
-    again = recheck(made, [c for c in found.clauses if c in needed], found.equations, rules, save=save)
+    again = recheck(made, [c for c in found.clauses if c in needed], found.equations, rules, save=save, jobs=jobs)
     certificate = Certificate(
         check,
         tuple(p.name for p in properties) + tuple(faults),

@@ -11,9 +11,10 @@ from checker.core import semantics
 from checker.core.compile import compile_instance
 from checker.core.instance import Instance, State
 from checker.native.build import CompilerFailed, NoCompiler, NoRoom
-from checker.native.dump import dump_states
+from checker.native.dump import Dump, dump_states
 from checker.native.layout import Unsupported
 from checker.native.run import EngineFailed
+from checker.pool import in_parallel
 from checker.prove.census import Census
 from checker.search import reachable
 
@@ -26,6 +27,7 @@ _IDLE: Final = 300  # walks that meet nothing new, before it is given up
 _ALL: Final = 1_600_000  # states of an instance that are kept, up to symmetry
 _ROOM: Final = 500_000  # expected where there is more than two of several sorts
 _LARGEST: Final = 5  # elements of a sort
+_PAIR: Final = 2  # instances that are looked at at once, however many processors there are
 _WORK: Final = 30_000_000  # states times permutations that may be expected, where the estimate is a rough one
 _KEPT: Final = 5  # instances, where it is not plain which one is the largest
 _MEGABYTES: Final = 2_000  # for them
@@ -34,13 +36,13 @@ _WALKED: Final = 30_000
 _NO_ENGINE: Final = (NoCompiler, CompilerFailed, NoRoom, Unsupported, EngineFailed)
 
 
-def censuses(instance: Instance) -> list[Census]:
+def censuses(instance: Instance, jobs: int = 1) -> list[Census]:
     """The states of small instances, none of which is larger than another in each sort; the fewest states first.
 
     What there is too little of seems to be impossible, so each sort has to be large somewhere.
     """
     try:
-        found = _Sizes(instance).grown()
+        found = _Sizes(instance, jobs).grown()
     except _NO_ENGINE:
         return list(_without_engine(instance))
     whole = {sizes: c for sizes, c in found.items() if c.complete} or found
@@ -68,8 +70,9 @@ def has_all_of(instance: Instance, larger: Sizes, sizes: Sizes) -> bool:
 class _Sizes:
     """Which instances have few enough states: from two of everything on, with as few attempts as possible."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, jobs: int) -> None:
         self.instance = instance
+        self.jobs = jobs
         self.names = [s.name for s in instance.system.sorts]
         indices = {sort for thread in instance.system.threads for sort in thread.index}
         self.passive = [n for n, name in enumerate(self.names) if name not in indices]
@@ -78,6 +81,7 @@ class _Sizes:
     def grown(self) -> dict[Sizes, Census]:
         """The censuses that were made, by sizes."""
         base = self._first((2,) * len(self.names))
+        self._ahead([_with(base, n, base[n] + 1) for n in range(len(base))])
         times = [self._times(base, n) for n in range(len(base))]
         for first in (None, *range(len(base))):
             way = list(self._way(base, times, first))
@@ -85,14 +89,21 @@ class _Sizes:
                 way.pop()
         if self.instance.system.initial:
             return self.found
-        for n in range(len(base)):  # and as many of each as there can be with one of something that does nothing
+        left = list(self._fewer(base, times))
+        while left:
+            self._ahead(left[:_PAIR])
+            left = [sizes for sizes in left[_PAIR:] if not self._covered(sizes)]
+        return self.found
+
+    def _fewer(self, base: Sizes, times: list[float]) -> Iterator[Sizes]:
+        """As many of each as there can be with one of something that does nothing."""
+        for n in range(len(base)):
             for size in range(_LARGEST, base[n], -1):
                 for other in self.passive:
-                    fewer = _with(_with(base, n, size), other, 1)
-                    few = self._expected(base, fewer, times) * factorial(size) < _WORK
-                    if other != n and few and not self._covered(fewer):
-                        self._complete(fewer)
-        return self.found
+                    sizes = _with(_with(base, n, size), other, 1)
+                    likely = self._expected(base, sizes, times) * factorial(size) < _WORK
+                    if other != n and likely and not self._covered(sizes):
+                        yield sizes
 
     def _way(self, base: Sizes, times: list[float], first: int | None) -> Iterator[Sizes]:
         """Larger and larger sizes that there should be room for: as many as can be of the `first`, then the fewest."""
@@ -147,13 +158,19 @@ class _Sizes:
 
     def _count(self, sizes: Sizes) -> int | None:
         """How many states there are, up to the limit; None where there is no first state."""
-        if sizes not in self.found:
-            if not self._begins(sizes):
-                return None
-            small = self._instance(sizes)
-            dump = dump_states(small, _ALL, _MEGABYTES)
-            self.found[sizes] = Census(small, dump, complete=dump.complete)
-        return self.found[sizes].count
+        self._ahead([sizes])
+        return self.found[sizes].count if sizes in self.found else None
+
+    def _ahead(self, wanted: list[Sizes]) -> None:
+        """Look at some sizes at once, where there is a first state."""
+        new = [sizes for sizes in wanted if sizes not in self.found and self._begins(sizes)]
+        small = [self._instance(sizes) for sizes in new]
+        for sizes, instance, dump in zip(new, small, in_parallel(_dumped, small, self.jobs), strict=True):
+            self.found[sizes] = Census(instance, dump, complete=dump.complete)
+
+
+def _dumped(instance: Instance) -> Dump:
+    return dump_states(instance, _ALL, _MEGABYTES)
 
 
 def _with(sizes: Sizes, place: int, size: int) -> Sizes:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
 from itertools import count
-
 from typing import Final
 
 from checker.core import fold
@@ -76,13 +74,8 @@ class Found:
     limit: bool = False
 
 
-_LATE: Final = 0  # 
-_MANY: Final = 30000  # clauses after which it is looked at which are spare
-
-
-def _worth(clause: Clause) -> tuple[int, int]:
-    sorts = Counter(v.sort for v in clause.vars)
-    return -max(sorts.values(), default=0), -len(clause.never)
+_MODELS: Final = 60  # of Z3, after which a question with all that is in the pool is one too many
+_LATE: Final = 1_000  # times that everything is tried for a property
 
 
 class Strengthening:
@@ -99,13 +92,13 @@ class Strengthening:
         self.words = Vocabulary(protocol)
         self._learner = learner
         self.clauses: list[Clause] = []
-        self.dead: list[Clause] = []
-        self.pool: dict[Clause, float] = {}
+        self.dead: dict[Clause, None] = {}
+        self.pool: dict[Clause, float] = {}  # clauses that may be so, and how general they are
         self.equations: list[Equation] = []
         self.axioms: dict[Clause, Equation] = {}
         self.kept: dict[Obligation, frozenset[Clause]] = {}
         self.todo: list[tuple[int, int, Obligation]] = []
-        self._owed = count()
+        self._number = count()
         self.stuck: dict[Obligation, Counterexample] = {}
         self.lost: dict[Clause, Obligation] = {}  # hints of which nothing is kept
         self.progress = Progress()
@@ -135,20 +128,16 @@ class Strengthening:
         for equation in holders.learn(self.protocol, samples or self.learner.samples):
             self.suppose(equation)
         for rule in faults:
-            self._later(Obligation(None, rule))
+            self._owe(Obligation(None, rule))
         for prop in properties:
             self.add(prop)
         if hints:
             self.take(hints)
         limit = False
-        many = len(self.clauses) + _MANY
         while self.todo:
             if self.deadline is not None and time.monotonic() > self.deadline:
                 limit = True
                 break
-            if len(self.clauses) > many:
-                self.sweep(properties)
-                many = max(many, len(self.clauses) + _MANY)
             self.meet(heapq.heappop(self.todo)[-1])
         stuck = [Stuck(o, c) for o, c in self.stuck.items()]
         return Found(self.clauses, stuck, self.progress, time.monotonic() - started, self.equations, limit)
@@ -164,76 +153,32 @@ class Strengthening:
         self.kept |= weakened.kept
 
     def add(self, clause: Clause) -> None:
-        """One more clause to prove."""
+        """One more clause to prove, but for what was shown when it was wanted before."""
         self.clauses.append(clause)
-        self._later(Obligation(clause, None))
         written = clause.variables()
-        for rule in self.protocol.rules:
-            if rule.fault is None and rule.written() & written:
-                self._later(Obligation(clause, rule))
+        for rule in (None, *self.protocol.rules):
+            if rule is None or (rule.fault is None and rule.written() & written):
+                obligation = Obligation(clause, rule)
+                shown = self.kept.get(obligation)
+                if shown is None or not all(c in self.axioms or c in self.clauses for c in shown):
+                    self._owe(obligation)
 
-    def _later(self, obligation: Obligation) -> None:
-        """One more thing to show; first what is about few elements of a sort, which may make other clauses spare."""
-        sorts = Counter(v.sort for v in obligation.clause.vars) if obligation.clause is not None else Counter()
-        alike = 0 if obligation.clause is None or obligation.clause.name else max(sorts.values(), default=0)
-        heapq.heappush(self.todo, (alike, next(self._owed), obligation))
-
-    def sweep(self, properties: list[Clause]) -> None:
-        """Forget the clauses that nothing rests on, now that there are others."""
-        before = len(self.clauses)
-        self._forget(properties)
-        marked = len(self.clauses)
-        for clause in sorted(self.clauses, key=_worth):
-            if not clause.name and clause in self.clauses:
-                self._spared(clause)
-        self._forget(properties)
-        self.say(f"swept: {before} {marked} {len(self.clauses)}")
-
-    def _spared(self, clause: Clause) -> bool:
-        """Do without a clause, where that can be."""
-        others = [c for c in self.clauses if c is not clause]
-        again = {}
-        for obligation, used in self.kept.items():
-            if clause in used and obligation.clause != clause:
-                core = self._met(obligation, others)
-                if core is None:
-                    return False
-                again[obligation] = core
-        self.clauses = others
-        self.kept |= again
-        self.say(f"spare: {clause.text(self.protocol.system)}")
-        return True
-
-    def _met(self, obligation: Obligation, clauses: list[Clause]) -> frozenset[Clause] | None:
-        """What is used to show that something cannot be, where it takes no more than some clauses."""
-        used: set[Clause] = set()
-        for params, assertions in questions(self.protocol, obligation):
-            query = Query(self.words, params, assertions)
-            query.given([*self.axioms, *clauses])
-            if query.solve() is not None:
-                return None
-            used |= query.used
-        return frozenset(used)
-
-    def _forget(self, properties: list[Clause]) -> None:
-        """Drop the clauses that no property rests on."""
-        needed = self.needed(properties, [])
-        for clause in self.clauses:
-            if clause not in needed:
-                self.say(f"forgot: {clause.text(self.protocol.system)}")
-        self.clauses = [c for c in self.clauses if c in needed or c.name]
-        left = set(self.clauses)
-        self.kept = {o: used for o, used in self.kept.items() if o.clause is None or o.clause in left}
+    def _owe(self, obligation: Obligation) -> None:
+        """One more thing to show; what is about many elements of a sort comes last, as it may not be wanted by then."""
+        clause = obligation.clause
+        sorts = [v.sort for v in clause.vars] if clause is not None and not clause.name else []
+        alike = max(map(sorts.count, sorts), default=0)
+        heapq.heappush(self.todo, (alike, next(self._number), obligation))
 
     def suppose(self, equation: Equation) -> None:
         """One more equation to prove, and to use meanwhile."""
         self.say(equation.text(self.protocol.system))
         self.equations.append(equation)
         self.axioms |= dict.fromkeys(holders.axioms(equation), equation)
-        self._later(Obligation(None, None, equation))
+        self._owe(Obligation(None, None, equation))
         for rule in self.protocol.rules:
             if rule.fault is None:
-                self._later(Obligation(None, rule, equation))
+                self._owe(Obligation(None, rule, equation))
 
     def meet(self, obligation: Obligation) -> None:
         """Show that it is impossible, by more clauses if need be; else its clause is dead."""
@@ -241,87 +186,80 @@ class Strengthening:
             return
         if obligation.equation is not None and obligation.equation not in self.equations:
             return
-        initial = obligation.rule is None
         used: set[Clause] = set()
         for params, assertions in questions(self.protocol, obligation):
             self.progress.queries += 1
             query = Query(self.words, params, assertions)
-            if not initial:
+            if obligation.rule is not None:
                 query.given([*self.axioms, *self.clauses])
             found = query.solve()
-            tried: list[Clause] = []
-            late = _LATE if obligation.clause is not None and not obligation.clause.name else 1000
-            if found is not None and not initial:
-                tried = [c for c in self.pool if c not in self.clauses]
-                query.given(tried)
-                found = query.solve()
-            while found is not None:
-                self.progress.counterexamples += 1
-                learned: dict[Clause, float] = {}
-                if not initial and not found.open:
-                    cells = why(self.protocol, found.structure, found.roles, assertions)
-                    avoid = {*self.dead, *self.pool, *self.clauses}
-                    learned = self.learner.learn(found.structure, cells, avoid, 4)
-                    if not learned and late:
-                        learned = self.learner.learn(found.structure, cells, avoid)
-                        late -= 1
-                if not learned:
-                    self.stuck[obligation] = found
-                    self.say(f"stuck: {obligation.text(self.protocol.system)}: {dict(found.structure.tables)}")
-                    if obligation.equation is not None:
-                        self.drop(obligation.equation)
-                    elif obligation.clause is not None:
-                        self.kill(obligation.clause)
-                        if not found.open:
-                            self.learner.believe(found.structure, obligation.rule, found.roles)
-                    return
-                for clause in learned:
-                    self.say(f"try {clause.text(self.protocol.system)}"
-                             f"    <- {obligation.text(self.protocol.system)[:100]}")  # fmt: skip
-                self.pool |= learned
-                tried += learned
-                query.given(learned)
-                found = query.solve()
-            for clause in query.least(sorted(tried, key=self.pool.__getitem__)):
-                self.say(f"[{len(self.clauses)}] {clause.text(self.protocol.system)}"
-                         f"    <- {obligation.text(self.protocol.system)[:100]}")  # fmt: skip
-                self.add(clause)
+            if found is not None:
+                found = self._excluded(query, found, obligation, assertions)
             self.progress.instances += query.instances
+            if found is not None:
+                self._give_up(obligation, found)
+                return
             used |= query.used
         self.kept[obligation] = frozenset(used)
 
+    def _excluded(
+        self, query: Query, found: Counterexample, obligation: Obligation, assertions: list[y.Expr]
+    ) -> Counterexample | None:
+        """Add clauses that exclude all counterexamples; one of them where there are none.
+
+        All that is in the pool may be taken for true, until it is enough: what is learned is then not about what
+        any of it excludes. Only what it takes is owed after that.
+        """
+        if obligation.rule is None:
+            return found
+        late = _LATE if obligation.clause is None or obligation.clause.name else 2
+        tried = [c for c in self.pool if c not in self.clauses]
+        query.given(tried)
+        left = query.solve(_MODELS)
+        if left is not None and left.open:
+            query.without(tried)
+            tried, left = [], found
+        while left is not None:
+            self.progress.counterexamples += 1
+            if left.open:
+                return left
+            cells = why(self.protocol, left.structure, left.roles, assertions)
+            avoid = {*self.dead, *self.pool, *self.clauses}
+            learned = self.learner.learn(left.structure, cells, avoid)
+            if not learned and late:
+                learned = self.learner.learn(left.structure, cells, avoid, late=True)
+                late -= 1
+            if not learned:
+                return left
+            self.pool |= learned
+            tried += learned
+            query.given(learned)
+            left = query.solve(_MODELS)
+        for clause in query.least(sorted(tried, key=self.pool.__getitem__)):
+            self.say(f"[{len(self.clauses)}] {clause.text(self.protocol.system)}"
+                     f"    <- {obligation.text(self.protocol.system)[:100]}")  # fmt: skip
+            self.add(clause)
+        return None
+
+    def _give_up(self, obligation: Obligation, found: Counterexample) -> None:
+        self.stuck[obligation] = found
+        self.say(f"stuck: {obligation.text(self.protocol.system)}: {dict(found.structure.tables)}")
+        if obligation.equation is not None:
+            self.drop(obligation.equation)
+        elif obligation.clause is not None:
+            self.kill(obligation.clause)
+            if not obligation.clause.name and not found.open:
+                self.learner.believe(found.structure, obligation.rule, found.roles)
+
     def kill(self, clause: Clause) -> None:
-        """A clause that is not to be had: what rested on it is open again."""
+        """A clause that is not to be had: what rested on it is open again, what was there for it alone is not owed."""
         self.say(f"dead: {clause.text(self.protocol.system)}")
-        self.dead.append(clause)
+        self.dead[clause] = None
         self.pool.pop(clause, None)
         self.clauses.remove(clause)
         self._reopen({clause})
-
-    def narrow(self, obligation: Obligation, found: Counterexample) -> None:
-        """Try a dead clause again, without the locations that the step led to in its counterexample."""
-        clause, rule = obligation.clause, obligation.rule
-        if clause is None or rule is None or clause.name or found.open:
-            return
-        if sum(isinstance(fact, y.At) for fact in clause.never) > 1:
-            return
-        places = []
-        for fact in clause.never:
-            if isinstance(fact, y.At):
-                index = tuple(found.roles[f"{i.name}'"] for i in fact.index if isinstance(i, y.Param))
-                there = found.structure.read(self.protocol.threads[fact.thread].pc, index)
-                moved = rule.action.thread == fact.thread and there == rule.action.at
-                itself = tuple(found.roles.get(i.name) for i in rule.action.self if isinstance(i, y.Param))
-                there = rule.action.to if moved and itself == index else there
-                places.append((fact, fact.locations - {there}))
-        for fact, fewer in places:
-            if fewer and fewer != fact.locations:
-                smaller = tuple(y.At(f.thread, f.index, fewer) if f is fact else f for f in clause.never)
-                again = Clause(clause.vars, smaller)
-                if again not in self.dead and again not in self.clauses:
-                    self.say(f"narrower: {again.text(self.protocol.system)}")
-                    self.add(again)
-                    return
+        needed = self.needed([c for c in self.clauses if c.name], [])
+        self.clauses = [c for c in self.clauses if c.name or c in needed]
 
     def drop(self, equation: Equation) -> None:
         """An equation that is not to be had, and what rested on it."""
@@ -351,7 +289,8 @@ class Strengthening:
         for obligation, used in list(self.kept.items()):
             if used & gone:
                 del self.kept[obligation]
-                self._later(obligation)
+                if obligation.clause is None or obligation.clause in self.clauses:
+                    self._owe(obligation)
 
 
 def questions(protocol: Protocol, obligation: Obligation) -> Iterator[tuple[list[y.Param], list[y.Expr]]]:

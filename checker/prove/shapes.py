@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from checker.core import system as y
@@ -74,6 +74,15 @@ def why(protocol: Protocol, structure: Structure, roles: Mapping[str, int], asse
         except NotImplementedError:
             continue
     return frozenset(watched.cells)
+
+
+def met_by(protocol: Protocol, structure: Structure, cells: Cells) -> Iterator[tuple[str, int]]:
+    """The elements that some cells are about, by sort; an element may be met again."""
+    for var, key in cells:
+        declared = protocol.vars[var]
+        yield from (e for e in zip(declared.index, key, strict=True) if e[1] >= 0)
+        if isinstance(declared.type, y.Elem) and (value := structure.read(var, key)) != y.NULL:
+            yield declared.type.sort, value
 
 
 def variables(shape: Shape) -> tuple[y.Param, ...]:

@@ -109,6 +109,8 @@ class Writer:
             facts.append(f"(>= {term} {_integer(self.protocol.oldest)})")
         if not names:
             return [f"(assert {f})" for f in facts]
+        if kind is not None:  # also at null, where it may be anything: then it may be one of these
+            return [f"(assert (forall ({binders}) (! {f} :pattern ({term}))))" for f in facts]
         there = " ".join(f"(not (= {n} {self._null(s)}))" for n, s in zip(names, var.index, strict=True))
         return [f"(assert (forall ({binders}) (! (=> (and {there}) {f}) :pattern ({term}))))" for f in facts]
 
