@@ -9,59 +9,33 @@ of all states of small instances.  Where a thread is, is then widened to all pla
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations, combinations_with_replacement, product
-from typing import Any, Final, Literal
+from itertools import combinations, combinations_with_replacement
+from typing import Final, Literal
 
-from checker.core import fold, semantics
+from checker.core import fold
 from checker.core import system as y
-from checker.core.compile import compile_instance
 from checker.core.instance import Instance, State
-from checker.core.path import Choice
+from checker.prove.beliefs import Beliefs
 from checker.prove.census import Census, Fact, Shape, fact_of, injections
 from checker.prove.clauses import Clause
-from checker.prove.protocol import Protocol, Rule
-from checker.prove.shapes import Cells, connected, linked, met_by, variables, ways
-from checker.prove.structure import Key, Structure, as_state
+from checker.prove.facts import Column, Facts, Known
+from checker.prove.protocol import Protocol
+from checker.prove.shapes import Cells, connected, linked, met_by, variables
+from checker.prove.structure import Structure
 from checker.records import dataclass
 
 _WIDEST: Final = 3  # elements that sets of facts are looked for about
 _MOST: Final = 4  # elements that the reason of a counterexample may be about
 _BASE: Final = 60_000  # states that are all looked at for each set of facts
-_TINY: Final = 60  # states that most sets of facts occur in
 _SAMPLED: Final = 1500  # states of each instance from which equations are learned
 _TRIED: Final = 6  # candidates that are widened before the best are taken
 _PATIENCE: Final = 60  # if all are known by then
 _LOOKED_AT: Final = 200  # candidates that are looked up in the large censuses
 _NUMBER: Final = 6.0  # by how much a fact about a counter is worse than others
 _ALIKE: Final = 4.0  # by how much a further element of the same sort is worse
-_BELIEVED: Final = 60  # states after a counterexample that nothing excludes
 _RARE: Final = 26  # facts that go into sets of four
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A variable at some of the chosen elements (by their position); `var` is "" for the element itself.
-
-    With a `way` the first of them is where these variables lead to from the chosen one.
-    """
-
-    var: str
-    index: tuple[int, ...]
-    way: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A fact, what it is about, the states of the tiny census in which it is so, and how often it is so."""
-
-    fact: Fact
-    column: Column
-    tiny: int
-    likely: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,158 +88,18 @@ class Learner:
         few = _BASE // len(censuses)
         self.base = [c if c.count <= few else c.sampled(few) for c in censuses]
         self.large = [c for c in censuses if c.count > few]
-        self.tiny = [c.sampled(_TINY) for c in self.base]
-        self._ways = ways(protocol)
-        self._known: dict[tuple[Shape, y.Expr, Column], Known] = {}
-        self._masks: dict[tuple[Shape, y.Expr], int] = {}
+        self.facts = Facts(protocol, self.base)
+        self.beliefs = Beliefs()
         sorts = [s.name for s in protocol.system.sorts]
         self.shapes = [
             shape for n in range(_WIDEST + 1) for shape in combinations_with_replacement(sorts, n)
             if all(shape.count(s) < _WIDEST or linked(protocol, s) for s in shape)
         ]  # fmt: skip
-        self._columns: dict[Shape, tuple[Column, ...]] = {}
-        self.beyond: list[Census] = []
-        self._bits: dict[tuple[Shape, int], tuple[int, int, int]] = {}
 
     @property
     def samples(self) -> list[tuple[Instance, list[State]]]:
         """Some states of each instance."""
         return [(c.instance, c.some(_SAMPLED)) for c in self.base]
-
-    def _columns_of(self, shape: Shape) -> Iterator[Column]:
-        yield from (Column("", (n,)) for n, sort in enumerate(shape) if self.protocol.statics(sort))
-        for var in self.protocol.system.vars:
-            if isinstance(var.type, y.Gen):  # numbers without end; lemmas say how they compare
-                continue
-            places = [[n for n, s in enumerate(shape) if s == sort] for sort in var.index]
-            yield from (Column(var.name, index) for index in product(*places))
-            for way in self._ways.get(var.index[0], ()) if var.index else ():
-                first = self.protocol.vars[way[0]].index[0]
-                begins = [n for n, s in enumerate(shape) if s == first]
-                yield from (Column(var.name, index, way) for index in product(begins, *places[1:]))
-
-    def _read(self, column: Column, params: Sequence[y.Param]) -> y.Read:
-        """The value of a column."""
-        index: tuple[y.Expr, ...] = tuple(params[n] for n in column.index)
-        for var in column.way:
-            index = y.Read(var, index[:1], self.protocol.vars[var].type), *index[1:]
-        return y.Read(column.var, index, self.protocol.vars[column.var].type)
-
-    def believe(self, structure: Structure, rule: Rule | None, roles: Mapping[str, int]) -> None:
-        """Take a counterexample that nothing excludes for a reachable state, and what the rule makes of it."""
-        instance, state = as_state(structure)
-        states = {state: None}
-        with suppress(semantics.UndefinedRead):  # what a proof knows nothing of
-            if rule is not None and rule.fault is None:
-                choice = Choice(rule.action.name, tuple(roles[p.name] for p in rule.action.params))
-                if semantics.is_enabled(instance, state, choice):
-                    states[semantics.apply(instance, state, choice)] = None
-        successors = compile_instance(instance).successors
-        waiting = deque(states)
-        while waiting and len(states) < _BELIEVED:
-            with suppress(IndexError):
-                for _, target in successors(waiting.popleft()):
-                    if target is not None and target not in states:
-                        states[target] = None
-                        waiting.append(target)
-        self.beyond.append(Census(instance, list(states), complete=False))
-
-    def _believed(self, shape: Shape, fact: Fact) -> tuple[int, int]:
-        """The believed states in which a fact is so, for each choice of elements, and how many bits these are."""
-        key = shape, fact.number
-        seen, found, size = self._bits.get(key, (0, 0, 0))
-        for census in self.beyond[seen:]:
-            found |= census.joined(shape, fact) << size
-            size += (census.count + 7) // 8 * 8 * len(census.choices(shape))
-        self._bits[key] = len(self.beyond), found, size
-        return found, size
-
-    # -- facts
-
-    def _facts(
-        self, shape: Shape, structure: Structure, chosen: tuple[int, ...], cells: Cells | None, cut: int
-    ) -> Iterator[Known]:
-        """What is so of chosen elements of a structure; of some cells of it, or (None) of all."""
-        params = variables(shape)
-        if shape not in self._columns:
-            self._columns[shape] = tuple(self._columns_of(shape))
-        for column in self._columns[shape]:
-            key: Key | None = tuple(chosen[n] for n in column.index)
-            for var in column.way:
-                if key is not None and (cells is None or (var, key[:1]) in cells):
-                    there = structure.read(var, key[:1])
-                    key = None if there == y.NULL else (there, *key[1:])
-                else:
-                    key = None
-            if key is None or (cells is not None and column.var and (column.var, key) not in cells):
-                continue
-            if column.way and any(k == key[0] and s == self.protocol.vars[column.var].index[0]
-                                  for k, s in zip(chosen, shape, strict=True)):  # fmt: skip
-                continue  # that element has a name of its own
-            value = structure.read(column.var, key) if column.var else key[0]
-            for expr in self._said(params, chosen, column, value, cut):
-                mark = shape, expr, column
-                if mark not in self._known:
-                    self._known[mark] = self._looked_up(shape, params, expr, column)
-                yield self._known[mark]
-
-    def _looked_up(self, shape: Shape, params: Sequence[y.Param], expr: y.Expr, column: Column) -> Known:
-        fact = fact_of(expr, params)
-        tiny, size = 0, 0
-        for census in self.tiny:
-            width = (census.count + 7) // 8 * 8 * len(census.choices(shape))
-            tiny |= census.joined(shape, fact) << size
-            size += width
-        return Known(fact, column, tiny, math.log2((tiny.bit_count() + 0.5) / max(size, 1)))
-
-    def _mask(self, shape: Shape, known: Known) -> int:
-        """The states of the base in which a fact is so, for each choice of elements."""
-        key = shape, known.fact.expr
-        if key not in self._masks:
-            found, size = 0, 0
-            for census in self.base:
-                found |= census.joined(shape, known.fact) << size
-                size += (census.count + 7) // 8 * 8 * len(census.choices(shape))
-            self._masks[key] = found
-        return self._masks[key]
-
-    def _said(
-        self, params: Sequence[y.Param], chosen: tuple[int, ...], column: Column, value: Any, cut: int
-    ) -> Iterator[y.Expr]:
-        """What can be said of the value of a column."""
-        if not column.var:
-            param = params[column.index[0]]
-            for number, name in enumerate(self.protocol.statics(param.sort)):
-                static = y.Static(param.sort, name)
-                yield fold.eq(param, static) if number == value else fold.ne(param, static)
-            return
-        declared = self.protocol.vars[column.var]
-        expr = self._read(column, params)
-        thread = self.protocol.by_pc.get(column.var)
-        match declared.type:
-            case y.Elem(sort=sort, optional=optional):
-                if value == y.NULL:
-                    yield fold.eq(expr, y.Null(sort))
-                    yield from (fold.ne(expr, param) for param in params if param.sort == sort)
-                    return
-                if optional:
-                    yield fold.ne(expr, y.Null(sort))
-                for place, param in enumerate(params):
-                    if param.sort == sort:
-                        yield fold.eq(expr, param) if chosen[place] == value else fold.ne(expr, param)
-                for number, name in enumerate(self.protocol.statics(sort)):
-                    static = y.Static(sort, name)
-                    yield fold.eq(expr, static) if number == value else fold.ne(expr, static)
-            case _ if thread is not None:
-                yield y.At(thread.name, expr.index, frozenset({int(value)}))
-            case y.Bool():
-                yield expr if value else fold.not_(expr)
-            case y.Enum():
-                yield fold.eq(expr, y.Lit(int(value), declared.type))
-            case _:
-                for least in range(cut + 1):
-                    bound = fold.int_lit(least)
-                    yield y.Op("gt", (expr, bound)) if value > least else y.Op("le", (expr, bound))
 
     # -- clauses
 
@@ -286,7 +120,7 @@ class Learner:
                 facts = [k.fact for k in candidate.facts]
                 if stage.about != "cells" and not connected(f.places for f in facts):
                     continue
-                if any(c.occurs(candidate.shape, facts) for c in (*self.beyond, *self.large)):
+                if any(c.occurs(candidate.shape, facts) for c in (*self.beliefs.censuses, *self.large)):
                     continue
                 score, clause = self._widened(candidate)
                 if clause not in avoid:
@@ -318,7 +152,7 @@ class Learner:
     def _candidates(
         self, shape: Shape, structure: Structure, chosen: tuple[int, ...], cells: Cells | None, stage: Stage
     ) -> Iterator[Candidate]:
-        facts = list(self._facts(shape, structure, chosen, cells, stage.cut))
+        facts = list(self.facts.of(shape, structure, chosen, cells, stage.cut))
         if len({place for known in facts for place in known.fact.places}) < len(shape):
             return
         if stage.sizes == (4,):
@@ -334,7 +168,7 @@ class Learner:
             shape = tuple(sort for sort, _ in few)
             if not alike[0] <= max(map(shape.count, shape), default=0) <= alike[1]:
                 continue
-            facts = list(self._facts(shape, structure, tuple(e for _, e in few), cells, 0))
+            facts = list(self.facts.of(shape, structure, tuple(e for _, e in few), cells, 0))
             found: dict[tuple[Known, ...], None] = {}
             if self._ever(shape, facts):
                 continue
@@ -358,7 +192,7 @@ class Learner:
         if common:
             return True
         some = [k.fact for k in sorted(facts, key=lambda k: k.likely)]
-        return any(c.occurs(shape, some) for c in (*self.base, *self.beyond, *self.large))
+        return any(c.occurs(shape, some) for c in (*self.base, *self.beliefs.censuses, *self.large))
 
     def _narrowed(self, shape: Shape, facts: Sequence[Known]) -> Iterator[Candidate]:
         """The candidate with no more elements than it is about."""
@@ -367,7 +201,7 @@ class Learner:
         old, new = variables(shape), variables(smaller)
         names = {old[place].name: new[n] for n, place in enumerate(used)}
         renamed = [
-            self._looked_up(
+            self.facts.looked_up(
                 smaller, new, fold.substitute(k.fact.expr, names),
                 replace(k.column, index=tuple(used.index(n) for n in k.column.index)),
             )
@@ -388,17 +222,18 @@ class Learner:
         """Sets of so many facts that are never true together in the base, though any of them less one are."""
         tiny = []
         for known in facts:
-            believed, size = self._believed(shape, known.fact)
+            believed, size = self.beliefs.bits(shape, known.fact)
             tiny.append(known.tiny << size | believed)
         count = len(facts)
 
         def mask(n: int) -> int:
-            return self._mask(shape, facts[n])
+            return self.facts.mask(shape, facts[n])
 
         alone = {n for n in range(count) if not tiny[n] and not mask(n)}
+        always = {n for n in range(count) if self._always(shape, facts[n])}  # nothing depends on these
         if 1 in sizes:
             yield from ((facts[n],) for n in sorted(alone))
-        left = [n for n in range(count) if n not in alone]
+        left = [n for n in range(count) if n not in alone and n not in always]
         pairs: set[tuple[int, int]] = set()
         for i, a in enumerate(left):
             for b in left[i + 1 :]:
@@ -426,6 +261,13 @@ class Learner:
         if 4 in sizes:
             yield from self._fours(shape, facts, tiny, left, pairs, triples)
 
+    def _always(self, shape: Shape, known: Known) -> bool:
+        if not self.facts.always(shape, known):
+            return False
+        return all(
+            c.fact(known.fact, chosen) == c.every for c in self.beliefs.censuses for chosen in c.choices(shape)
+        )  # fmt: skip
+
     def _fours(
         self,
         shape: Shape,
@@ -450,10 +292,10 @@ class Learner:
                             continue
                         if {(a, b, d), (a, c, d), (b, c, d)} & triples:
                             continue
-                        common = common or self._mask(shape, facts[a]) & self._mask(shape, facts[b]) & self._mask(
-                            shape, facts[c]
-                        )
-                        if not common & self._mask(shape, facts[d]):
+                        if not common:
+                            common = self.facts.mask(shape, facts[a]) & self.facts.mask(shape, facts[b])
+                            common &= self.facts.mask(shape, facts[c])
+                        if not common & self.facts.mask(shape, facts[d]):
                             yield facts[a], facts[b], facts[c], facts[d]
 
     # -- widening
@@ -493,7 +335,7 @@ class Learner:
         """The values of a column with which the other facts are never true."""
         free = set(range(values))
         others = [f for n, f in enumerate(never) if n != place and f.expr != y.TRUE]
-        for census in (*self.base, *self.beyond, *self.large):
+        for census in (*self.base, *self.beliefs.censuses, *self.large):
             for chosen in census.choices(shape):
                 left = census.every
                 for fact in others:
@@ -503,7 +345,7 @@ class Learner:
                 if not left:
                     continue
                 env = {p.name: e for p, e in zip(params, chosen, strict=True)}
-                for value, states in census.values(self._read(column, params), env).items():
+                for value, states in census.values(self.facts.read(column, params), env).items():
                     if value in free and states & left:
                         free.discard(value)
         return sorted(free)
@@ -512,7 +354,7 @@ class Learner:
         column = known.column
         if len(free) == self._values(column):
             return y.TRUE
-        read = self._read(column, params)
+        read = self.facts.read(column, params)
         thread = self.protocol.by_pc.get(column.var)
         if thread is not None:
             return y.At(thread.name, read.index, frozenset(free))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
@@ -117,6 +118,7 @@ def prove(
             return Proof(
                 made, "violated", violated=violated, sizes=census.instance.sizes, seconds=time.monotonic() - started
             )
+    gc.freeze()  # the sampled states stay, and need not be looked through again and again
     search = Strengthening(made, learner, seconds, say)
     lemmas = sum(p.lemma for p in properties)
     begun = dict(hints.clauses(made, lines, few))

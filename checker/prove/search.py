@@ -249,7 +249,7 @@ class Strengthening:
         elif obligation.clause is not None:
             self.kill(obligation.clause)
             if not obligation.clause.name and not found.open:
-                self.learner.believe(found.structure, obligation.rule, found.roles)
+                self.learner.beliefs.add(found.structure, obligation.rule, found.roles)
 
     def kill(self, clause: Clause) -> None:
         """A clause that is not to be had: what rested on it is open again, what was there for it alone is not owed."""

@@ -16,7 +16,7 @@ from checker.lang.names import load_model
 from checker.native.build import NoCompiler, find_compiler
 from checker.native.dump import dump_states
 from checker.plan import Overrides, make_instance, plans
-from checker.prove.census import Census
+from checker.prove.census import Census, fact_of
 from checker.prove.certificate import read, sections
 from checker.prove.clauses import Clause
 from checker.prove.holders import learn
@@ -135,11 +135,40 @@ def test_a_learned_clause_excludes_its_counterexample_and_no_state() -> None:
     (prop,) = property_clauses(p for p in instance.system.properties if p.name == "live_handles")
     cells = why(made, structure, {p.name: 0 for p in prop.vars}, prop.never)
     assert cells == {("handle", (0,)), ("obj.live", (0,))}
-    clause = learner.learn(structure, cells)
-    assert clause is not None and not census.violates(clause)
-    assert clause_text(made, clause) == "never c : CPU, o : obj: !live(o) && handle[c] == o;"
-    other = learner.learn(structure, cells, [clause])
-    assert other is not None and other != clause and not census.violates(other)
+    learned = learner.learn(structure, cells)
+    assert learned and not any(census.violates(clause) for clause in learned)
+    best = max(learned, key=learned.__getitem__)
+    assert clause_text(made, best) == "never c : CPU: !live(handle[c]) && handle[c] != null;"
+    assert "never c : CPU, o : obj: !live(o) && handle[c] == o;" in [clause_text(made, c) for c in learned]
+    others = learner.learn(structure, cells, {best})
+    assert others and best not in others
+    assert not any(census.violates(clause) for clause in others)
+
+
+def test_no_clause_contradicts_what_is_believed() -> None:
+    instance = small(protocols.REFS)
+    made = protocol(instance.system)
+    learner = Learner(made, [Census(instance, reachable(instance, 100_000)[0], complete=True)])
+    structure = Structure(made, {s.name: instance.count(s.name) for s in instance.system.sorts})
+    structure.tables = {"handle": {(0,): 0, (1,): -1}, "obj.live": {(0,): False, (1,): True}}
+    structure.known = {(var, key) for var, table in structure.tables.items() for key in table}
+    cells = frozenset({("handle", (0,)), ("obj.live", (0,))})
+    before = learner.learn(structure, cells)
+    assert before
+    believed = learner.beliefs.add(structure, None, {})
+    assert all(believed.violates(clause) for clause in before)
+    assert not learner.learn(structure, cells, late=True)
+
+
+def test_the_same_words_about_elements_in_another_order_are_another_fact() -> None:
+    instance = small(protocols.REFS)
+    states = reachable(instance, 100_000)[0]
+    c, o = y.Param("c", "CPU"), y.Param("o", "obj")
+    holds = y.Op("eq", (y.Read("handle", (c,), y.Elem("obj", optional=True)), o))
+    one, other = fact_of(holds, (c, o)), fact_of(holds, (o, c))
+    both, alone = Census(instance, states, complete=True), Census(instance, states, complete=True)
+    assert both.fact(one, (0, 1)) == both.fact(other, (1, 0))
+    assert both.fact(other, (0, 1)) == alone.fact(other, (0, 1)) != both.fact(one, (0, 1))
 
 
 def test_a_clause_that_some_state_violates_is_seen_to() -> None:
