@@ -18,7 +18,7 @@ from checker.prove.clauses import Clause
 from checker.prove.holders import Equation, Holder
 from checker.prove.protocol import Protocol
 
-_TOKEN: Final = re.compile(r"\s*(\|\||&&|==|=>|!=|<=|>=|[-+!<>()\[\],|{}]|\d+|[A-Za-z_][\w.]*)")
+_TOKEN: Final = re.compile(r"\s*(\|\||&&|==|=>|!=|<=|>=|[-+!<>()\[\],|{}]|\d+|[A-Za-z_][\w.]*|\.[A-Za-z_][\w.]*)")
 _COMPARE: Final[Mapping[str, y.Operator]] = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 
 
@@ -279,6 +279,19 @@ class _Reader:
         return self._named(token, members=members)
 
     def _named(self, name: str, *, members: bool) -> y.Expr:
+        """A name, and the fields of the object that it leads to."""
+        found = self._begun(name, members=members)
+        while self._has_field():
+            if not isinstance(found.type, y.Elem):
+                raise Unreadable(f"'{name}' is no object that has a field '{self.tokens[0]}'")
+            field = f"{found.type.sort}{self._next()}"
+            found = self._read(field, [found, *self._indices()], members=members)
+        return found
+
+    def _has_field(self) -> bool:
+        return bool(self.tokens) and self.tokens[0].startswith(".")
+
+    def _begun(self, name: str, *, members: bool) -> y.Expr:
         if name in self.params:
             return self.params[name]
         first, dot, field = name.partition(".")
@@ -310,6 +323,7 @@ class _Reader:
 
     def _read(self, name: str, index: list[y.Expr], *, members: bool) -> y.Expr:
         var = self.protocol.vars.get(name)
+        members = members and not self._has_field()
         if var is None or len(index) != len(var.index) - members:
             raise Unreadable(f"the model has no '{name}' of {len(index)} indices")
         return y.Read(name, tuple(index), var.type)

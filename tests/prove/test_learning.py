@@ -31,6 +31,23 @@ from checker.search import reachable
 from tests.models import system_of
 from tests.prove import protocols
 
+USERS = """model users;
+sort CPU = 2;
+object obj = 1 { users : set of CPU; }
+percpu seen : obj?;
+thread t on CPU {
+    loop {
+        pick o : obj;
+        atomic { seen = o; o.users += this_cpu; }
+        atomic {
+            o.users -= this_cpu;
+            seen = null;
+        }
+    }
+}
+invariant used: forall c : CPU { seen[c] => c in seen[c].users };
+"""
+
 BOOT = """model boot;
 /// Each CPU holds a reference on the first object from the beginning.
 sort CPU = 2;
@@ -143,6 +160,23 @@ def test_a_learned_clause_excludes_its_counterexample_and_no_state() -> None:
     others = learner.learn(structure, cells, {best})
     assert others and best not in others
     assert not any(census.violates(clause) for clause in others)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "never c : CPU: !live(handle[c]) && handle[c] != null;",
+        "never c : CPU: handle[c].refs <= 0 && handle[c] != null;",
+        "never c : CPU, c2 : CPU: c2 in seen[c].users && seen[c2] == null;",
+        "never c : CPU, c2 : CPU: !(c2 in seen[c].users) && seen[c] != null;",
+    ],
+)
+def test_clauses_through_pointers_are_read_as_they_are_written(text: str) -> None:
+    made = protocol(system_of(USERS))
+    if "handle" in text:
+        made = protocol(small(protocols.REFS).system)
+    clause = read_line(made, text)
+    assert isinstance(clause, Clause) and clause_text(made, clause) == text
 
 
 def test_no_clause_contradicts_what_is_believed() -> None:
