@@ -9,7 +9,7 @@ from typing import NoReturn
 from checker.core.verdict import Limits
 from checker.engines import ENGINES, Run, usable_cores
 from checker.lang.diagnostics import UserError
-from checker.plan import MEMORY_MODELS, Overrides
+from checker.plan import MEMORY_MODELS, MOST, Overrides
 
 COMMANDS = ("check", "suite", "mutate", "fences", "induct", "prove", "litmus", "graph", "replay", "explain")
 
@@ -131,7 +131,7 @@ def _parser() -> _Parser:
     litmus.add_argument("paths", nargs="+", metavar="PATH", help="a .litmus file, or a folder of them")
     litmus.add_argument("--history", type=_natural, default=2, metavar="K",
                         help="messages kept per location; 0: all of them (default: 2)")  # fmt: skip
-    litmus.add_argument("--defer", type=_natural, default=1, metavar="P",
+    litmus.add_argument("--defer", type=_put_off, default=1, metavar="P",
                         help="accesses that a thread may put off at a time (default: 1)")  # fmt: skip
     litmus.add_argument("--brief", action="store_true", help="no witnesses")
     litmus.add_argument("--json", metavar="FILE", help="write one record per test ('-': standard output)")
@@ -168,11 +168,11 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", action="append", metavar="SORT=NUMBER", help="set the size of a sort: --size CPU=3")
     parser.add_argument("--memory", choices=MEMORY_MODELS,
                         help="memory model (default: that of the check, or sc)")  # fmt: skip
-    parser.add_argument("--store-buffer", type=_positive, metavar="N",
+    parser.add_argument("--store-buffer", type=_buffered, metavar="N",
                         help="stores that a store buffer of tso holds (default: 2)")  # fmt: skip
     parser.add_argument("--history", type=_natural, metavar="K",
                         help="messages that weak keeps of a location; 0: all (default: 2)")  # fmt: skip
-    parser.add_argument("--defer", type=_natural, metavar="P",
+    parser.add_argument("--defer", type=_put_off, metavar="P",
                         help="accesses that a thread of weak may put off at a time (default: 1)")  # fmt: skip
 
 
@@ -212,6 +212,18 @@ def _natural(text: str) -> int:
 def _positive(text: str) -> int:
     if _natural(text) == 0:
         raise argparse.ArgumentTypeError("it is at least 1")
+    return int(text)
+
+
+def _buffered(text: str) -> int:
+    if not 1 <= _natural(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"a store buffer holds 1 to {MOST} stores")
+    return int(text)
+
+
+def _put_off(text: str) -> int:
+    if _natural(text) > MOST:
+        raise argparse.ArgumentTypeError(f"a thread may put off 0 to {MOST} accesses")
     return int(text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
+from typing import Final
 
 from checker.core.instance import Instance
 from checker.core.lower import lower_model
@@ -19,6 +20,7 @@ from checker.lang.types import IntType
 from checker.records import dataclass
 
 MEMORY_MODELS = ("sc", "tso", "weak")
+MOST: Final = 8  # stores in a buffer, and accesses that a thread may put off
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +137,20 @@ def _plan(model: Model, check: s.CheckDecl | None, found: Collector) -> Plan:
         elif name == "memory":
             memory = str(value)
         elif name == "store_buffer":
-            if isinstance(value, int) and 1 <= value <= 8:
+            if isinstance(value, int) and 1 <= value <= MOST:
                 store_buffer = value
             else:
-                found.error("LZ601", "store_buffer is how many stores a buffer holds, from 1 to 8", setting.span)
+                found.error("LZ601", f"store_buffer is how many stores a buffer holds, from 1 to {MOST}", setting.span)
         elif name == "history":
             if isinstance(value, int) and value >= 0:
                 history = value
             else:
                 found.error("LZ601", "history is how many messages of a location are kept; 0: all", setting.span)
         elif name == "defer":
-            if isinstance(value, int) and 0 <= value <= 8:
+            if isinstance(value, int) and 0 <= value <= MOST:
                 defer = value
             else:
-                found.error("LZ601", "defer is how many accesses a thread may put off, from 0 to 8", setting.span)
+                found.error("LZ601", f"defer is how many accesses a thread may put off, from 0 to {MOST}", setting.span)
         else:
             known = [*model.configs, *model.sorts, *model.objects, "memory", "store_buffer", "history", "defer"]
             hint = among(name, known, "known here:")

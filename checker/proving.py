@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -96,7 +96,7 @@ class _Piece:
 
 
 def recheck_models(
-    paths: Iterable[str], names: list[str] | None, smtlib: str | None, tell: Print, jobs: int = 1
+    paths: Sequence[str], names: list[str] | None, smtlib: str | None, tell: Print, jobs: int = 1
 ) -> ExitCode:
     """Recheck the certificates that there are beside some models, so many at a time."""
     pieces = [
@@ -104,6 +104,8 @@ def recheck_models(
         for path in paths for check, section in stored(path).items() if not names or check in names
     ]  # fmt: skip
     if not pieces:
+        for path in paths:  # which may be missing, or wrong
+            load_model(path)
         raise UserError.of("LZ605", "there is no certificate to recheck", hint="lzcheck prove MODEL finds one")
     every = True
     for piece, outcome in zip(pieces, in_parallel(_rechecked, pieces, jobs), strict=True):

@@ -76,6 +76,7 @@ class Found:
 
 _MODELS: Final = 60  # of Z3, after which a question with all that is in the pool is one too many
 _LATE: Final = 1_000  # times that everything is tried for a property
+_LATE_AT_MOST: Final = 2  # and for what is only there to prove one
 
 
 class Strengthening:
@@ -150,6 +151,7 @@ class Strengthening:
         weakened.run(hints)
         self.lost = weakened.lost()
         self.clauses += weakened.candidates
+        self.pool |= dict.fromkeys(weakened.candidates, 0.0)  # so that none is lost with what rested on it
         self.kept |= weakened.kept
 
     def add(self, clause: Clause) -> None:
@@ -212,7 +214,7 @@ class Strengthening:
         """
         if obligation.rule is None:
             return found
-        late = _LATE if obligation.clause is None or obligation.clause.name else 2
+        late = _LATE if obligation.clause is None or obligation.clause.name else _LATE_AT_MOST
         tried = [c for c in self.pool if c not in self.clauses]
         query.given(tried)
         left = query.solve(_MODELS)

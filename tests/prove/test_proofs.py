@@ -192,6 +192,15 @@ def test_a_false_clause_is_not_believed(refs: Proof) -> None:
 # -- the command
 
 
+def test_no_certificate_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "flag.lzm"
+    assert main(["prove", "--check-only", str(path)]) == ExitCode.USAGE
+    assert "cannot read" in capsys.readouterr().err
+    path.write_text(protocols.FLAG)
+    assert main(["prove", "--check-only", str(path)]) == ExitCode.USAGE
+    assert "there is no certificate" in capsys.readouterr().err
+
+
 def test_prove_keeps_a_certificate_that_the_check_then_uses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "refs.lzm"
     path.write_text(protocols.REFS, encoding="utf-8")

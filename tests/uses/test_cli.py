@@ -357,6 +357,8 @@ WRONG = [
     (("GATE", "--strategy", "dfs", "--engine", "native"), "the native engine has no strategy 'dfs'"),
     (("GATE", "--max-states", "many"), "'many' is not a number"),
     (("GATE", "--time", "-1"), "is not a number of seconds"),
+    (("GATE", "--defer", "9"), "a thread may put off 0 to 8 accesses"),
+    (("GATE", "--store-buffer", "0"), "a store buffer holds 1 to 8 stores"),
     (("GATE", "--frobnicate"), "unrecognized arguments"),
     (("graph", "GATE", "-o", "g.pdf"), "which format?"),
     (("explain", "LZ999"), "there is no code"),
