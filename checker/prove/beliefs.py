@@ -14,7 +14,7 @@ from typing import Final
 from checker.core import semantics
 from checker.core.compile import compile_instance
 from checker.core.path import Choice
-from checker.prove.census import Census, Fact, Shape
+from checker.prove.census import Census, Fact, Shape, joined
 from checker.prove.protocol import Rule
 from checker.prove.structure import Structure, as_state
 
@@ -52,8 +52,7 @@ class Beliefs:
         """The believed states in which a fact is so, for each choice of elements, and how many bits these are."""
         key = shape, fact.number
         seen, found, size = self._bits.get(key, (0, 0, 0))
-        for census in self.censuses[seen:]:
-            found |= census.joined(shape, fact) << size
-            size += (census.count + 7) // 8 * 8 * len(census.choices(shape))
+        more, width = joined(self.censuses[seen:], shape, fact)
+        found, size = found | more << size, size + width
         self._bits[key] = len(self.censuses), found, size
         return found, size

@@ -6,7 +6,7 @@ a million states are a number of a million bits, and a few of these are combined
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations, product
 from operator import itemgetter
@@ -308,6 +308,15 @@ class Census:
             if left:
                 return True
         return False
+
+
+def joined(censuses: Iterable[Census], shape: Shape, fact: Fact) -> tuple[int, int]:
+    """A fact's states in several censuses, for each choice of elements, one after the other; how many bits that is."""
+    found = size = 0
+    for census in censuses:
+        found |= census.joined(shape, fact) << size
+        size += (census.count + 7) // 8 * 8 * len(census.choices(shape))
+    return found, size
 
 
 def _where(data: bytes, code: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from checker.core import fold
 from checker.core import system as y
-from checker.prove.census import Census, Fact, Shape, fact_of
+from checker.prove.census import Census, Fact, Shape, fact_of, joined
 from checker.prove.protocol import Protocol
 from checker.prove.shapes import Cells, variables, ways
 from checker.prove.structure import Key, Structure
@@ -109,23 +109,16 @@ class Facts:
         return static, *(e == value for e, s in zip(chosen, shape, strict=True) if s == sort)
 
     def looked_up(self, shape: Shape, params: Sequence[y.Param], expr: y.Expr, column: Column) -> Known:
+        """What is known of an expression about a column."""
         fact = fact_of(expr, params)
-        tiny, size = 0, 0
-        for census in self.tiny:
-            width = (census.count + 7) // 8 * 8 * len(census.choices(shape))
-            tiny |= census.joined(shape, fact) << size
-            size += width
+        tiny, size = joined(self.tiny, shape, fact)
         return Known(fact, column, tiny, math.log2((tiny.bit_count() + 0.5) / max(size, 1)))
 
     def mask(self, shape: Shape, known: Known) -> int:
         """The states of the base in which a fact is so, for each choice of elements."""
         key = shape, known.fact.number
         if key not in self._masks:
-            found, size = 0, 0
-            for census in self.base:
-                found |= census.joined(shape, known.fact) << size
-                size += (census.count + 7) // 8 * 8 * len(census.choices(shape))
-            self._masks[key] = found
+            self._masks[key], _ = joined(self.base, shape, known.fact)
         return self._masks[key]
 
     def always(self, shape: Shape, known: Known) -> bool:

@@ -22,7 +22,7 @@ from checker.prove.census import Census, Fact, Shape, fact_of, injections
 from checker.prove.clauses import Clause
 from checker.prove.facts import Column, Facts, Known
 from checker.prove.protocol import Protocol
-from checker.prove.shapes import Cells, connected, linked, met_by, variables
+from checker.prove.shapes import Cells, alike, connected, linked, met_by, variables
 from checker.prove.structure import Structure
 from checker.records import dataclass
 
@@ -141,7 +141,7 @@ class Learner:
         few, many = stage.alike
         candidates = [
             candidate
-            for shape in self.shapes if few <= max(map(shape.count, shape), default=0) <= many
+            for shape in self.shapes if few <= alike(shape) <= many
             for chosen in injections(shape, elements)
             for candidate in self._candidates(shape, structure, chosen, cells, stage)
         ]  # fmt: skip
@@ -161,12 +161,12 @@ class Learner:
             if len({place for k in found for place in k.fact.places}) == len(shape):
                 yield Candidate(self._score(found, shape), shape, found)
 
-    def _reasons(self, structure: Structure, cells: Cells, alike: tuple[int, int]) -> Iterator[Candidate]:
+    def _reasons(self, structure: Structure, cells: Cells, between: tuple[int, int]) -> Iterator[Candidate]:
         """What the cells say of as many elements as they are about, less what need not be said."""
         about = sorted(set(met_by(self.protocol, structure, cells)))
         for few in combinations(about, min(_MOST, len(about))):
             shape = tuple(sort for sort, _ in few)
-            if not alike[0] <= max(map(shape.count, shape), default=0) <= alike[1]:
+            if not between[0] <= alike(shape) <= between[1]:
                 continue
             facts = list(self.facts.of(shape, structure, tuple(e for _, e in few), cells, 0))
             found: dict[tuple[Known, ...], None] = {}

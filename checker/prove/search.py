@@ -18,7 +18,7 @@ from checker.prove.holders import Equation
 from checker.prove.learning import Learner
 from checker.prove.protocol import Protocol, Rule, after
 from checker.prove.query import Counterexample, Query, Vocabulary
-from checker.prove.shapes import why
+from checker.prove.shapes import alike, why
 from checker.prove.start import initially
 from checker.records import dataclass
 
@@ -169,8 +169,7 @@ class Strengthening:
         """One more thing to show; what is about many elements of a sort comes last, as it may not be wanted by then."""
         clause = obligation.clause
         sorts = [v.sort for v in clause.vars] if clause is not None and not clause.name else []
-        alike = max(map(sorts.count, sorts), default=0)
-        heapq.heappush(self.todo, (alike, next(self._number), obligation))
+        heapq.heappush(self.todo, (alike(sorts), next(self._number), obligation))
 
     def suppose(self, equation: Equation) -> None:
         """One more equation to prove, and to use meanwhile."""

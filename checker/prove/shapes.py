@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from checker.core import system as y
@@ -74,6 +74,11 @@ def why(protocol: Protocol, structure: Structure, roles: Mapping[str, int], asse
         except NotImplementedError:
             continue
     return frozenset(watched.cells)
+
+
+def alike(sorts: Sequence[str]) -> int:
+    """How many elements of one sort there are at most."""
+    return max(map(sorts.count, sorts), default=0)
 
 
 def met_by(protocol: Protocol, structure: Structure, cells: Cells) -> Iterator[tuple[str, int]]:

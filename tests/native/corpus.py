@@ -18,6 +18,7 @@ from checker.plan import Overrides, make_instance, plans
 
 ROOT = Path(__file__).parents[2]
 ALL = os.environ.get("LZCHECK_CORPUS") == "all"
+SANITIZE = os.environ.get("LZCHECK_SANITIZE", "")
 _PARSER = Parser()
 
 

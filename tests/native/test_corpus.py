@@ -6,7 +6,6 @@ which is what scripts/sanitize does.
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -15,33 +14,18 @@ import pytest
 from checker.core.system import PropertyKind
 from checker.core.verdict import Limits, Outcome
 from checker.explorer import Exploration, explore
-from checker.native import run
-from checker.native.build import Building
 from checker.native.layout import Unsupported
 from checker.native.run import explore_native
-from tests.native.corpus import ALL, checks, question
+from tests.native.corpus import ALL, SANITIZE, checks, question
 
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler"),
+    pytest.mark.usefixtures("sanitizers"),
+]
 
-SANITIZE = os.environ.get("LZCHECK_SANITIZE", "")
 NEVER = frozenset[str]()
 MOST = 200_000 if ALL and not SANITIZE else 20_000
 """States of a check that is compared; the larger ones are left to others."""
-
-
-@pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is compiled with sanitizers: the engine itself only once."""
-    return tmp_path_factory.mktemp("programs")
-
-
-@pytest.fixture(autouse=True)
-def sanitizers(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if SANITIZE:
-        flags = (f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-g1")
-        monkeypatch.setattr(
-            run, "Building", lambda s, w: Building(s, w, {**os.environ, "XDG_CACHE_HOME": str(programs)}, flags)
-        )
 
 
 def said(found: Exploration) -> dict[str, tuple[Outcome, int | None]]:

@@ -5,7 +5,6 @@ LZCHECK_CORPUS=all compares all checks of the models; LZCHECK_SANITIZE=address,u
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import subprocess
@@ -24,7 +23,7 @@ from checker.explorer import Exploration, explore
 from checker.lang.names import load_model
 from checker.lang.parser import Parser
 from checker.native import run
-from checker.native.build import RUNTIME, Building
+from checker.native.build import RUNTIME
 from checker.native.emit import generate
 from checker.native.layout import Unsupported
 from checker.native.run import explore_native
@@ -34,28 +33,16 @@ from tests.memory.programs import lines, random_program
 from tests.models import weak_system_of
 from tests.native.corpus import ALL, files
 
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler"),
+    pytest.mark.usefixtures("sanitizers"),
+]
 
-SANITIZE = os.environ.get("LZCHECK_SANITIZE", "")
 NEVER = frozenset[str]()
 MOST = 20_000 if ALL else 3_000
 """States of what is compared."""
 
 _PARSER = Parser()
-
-
-@pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is compiled with sanitizers."""
-    return tmp_path_factory.mktemp("programs")
-
-
-@pytest.fixture(autouse=True)
-def sanitizers(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if SANITIZE:
-        flags = (f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-g")
-        cache = {**os.environ, "XDG_CACHE_HOME": str(programs)}
-        monkeypatch.setattr(run, "Building", lambda sources, words: Building(sources, words, cache, flags))
 
 
 def said(found: Exploration) -> dict[str, tuple[object, object]]:
